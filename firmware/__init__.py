@@ -1,0 +1,1 @@
+"""Firmware of a privacy camera: people are hidden before any picture leaves the device."""

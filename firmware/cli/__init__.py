@@ -1,0 +1,1 @@
+"""The `veilcam` command line: one module per verb."""

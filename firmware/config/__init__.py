@@ -1,0 +1,1 @@
+"""What a camera is told: board profiles, model manifests, settings."""

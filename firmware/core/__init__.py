@@ -1,0 +1,1 @@
+"""Pure values and arithmetic of the pipeline: no input, no output, no clock."""

@@ -1,0 +1,135 @@
+"""What may leave the pipeline: redacted frames and encoded packets, with privacy in their type.
+
+`Redacted` and `Raw` are labels for the type checker: a function that accepts `Packet[Redacted]` does not
+type-check with a `Packet[Raw]`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeAlias, TypeVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from firmware.core.geometry import Box
+
+Plane: TypeAlias = npt.NDArray[np.uint8]
+
+
+@final
+class Redacted:
+    """Label: the people in the picture are hidden."""
+
+
+@final
+class Raw:
+    """Label: the picture is as the camera saw it."""
+
+
+V = TypeVar("V", Redacted, Raw)
+
+
+class Verdict(StrEnum):
+    """How much is known about the people in one frame."""
+
+    VERIFIED = "verified"
+    """Detectors looked at this very frame."""
+    PREDICTED = "predicted"
+    """Tracks were carried to this frame's time from a look within the stated time."""
+    BLIND = "blind"
+    """Anything else: the whole picture is hidden."""
+
+
+class Kind(StrEnum):
+    """What a detector found."""
+
+    FACE = "face"
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One thing a detector found, in pixels of the picture it was given."""
+
+    kind: Kind
+    box: Box
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ellipse:
+    """A filled ellipse by centre and half axes, in pixels."""
+
+    cx: float
+    cy: float
+    rx: float
+    ry: float
+
+
+Region: TypeAlias = Box | Ellipse
+"""A part of the picture to hide."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes:
+    """A planar YUV 4:2:0 picture, limited range: y (h, w), u and v (h/2, w/2), uint8; w and h are even."""
+
+    y: Plane
+    u: Plane
+    v: Plane
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.y.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.y.shape[0])
+
+    @classmethod
+    def of(cls, i420: Plane) -> "Planes":
+        """Return views on one contiguous I420 array of shape (h * 3 / 2, w)."""
+        h, w = i420.shape[0] * 2 // 3, i420.shape[1]
+        chroma = i420[h:].reshape(-1)
+        size = (h // 2) * (w // 2)
+        return cls(i420[:h], chroma[:size].reshape(h // 2, w // 2), chroma[size:].reshape(h // 2, w // 2))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RedactedFrame:
+    """A picture in which people are hidden; made by `pipeline.mask` alone.
+
+    `i420` is one contiguous array of shape (h * 3 / 2, w) that nobody else holds; `captured_ns` is
+    monotonic; `regions` is exactly what was hidden (empty where `verdict` is blind: everything was).
+    """
+
+    i420: Plane = field(repr=False)
+    captured_ns: int
+    seq: int
+    verdict: Verdict
+    regions: Sequence[Region]
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.i420.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.i420.shape[0]) * 2 // 3
+
+
+@dataclass(frozen=True, slots=True)
+class Packet(Generic[V]):
+    """An encoded picture (H.264 access unit, Annex B); V says whether the people in it are hidden."""
+
+    data: bytes = field(repr=False)
+    keyframe: bool
+    captured_ns: int
+    seq: int
+    verdict: Verdict
+    label: type[V]

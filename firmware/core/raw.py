@@ -1,0 +1,49 @@
+"""The unhidden picture. Only ports, drivers and pipeline may import this module (see the roster test)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import final
+
+from firmware.core.frames import Plane, Planes
+
+
+@final
+@dataclass(slots=True, eq=False)
+class RawFrame:
+    """A lease on a camera buffer: full-resolution planar YUV 4:2:0 as the camera gave it.
+
+    `captured_ns` is monotonic. `lores` is a smaller picture of the same instant where the camera makes
+    one. Whoever holds the last reference calls `release` exactly once; planes are not touched after it.
+    """
+
+    planes: Planes = field(repr=False)
+    captured_ns: int
+    seq: int
+    lores: Planes | None = field(default=None, repr=False)
+    on_release: Callable[[], None] | None = field(default=None, repr=False)
+    _leases: int = field(default=1, repr=False)
+
+    def lease(self) -> "RawFrame":
+        """Take one more lease; it needs one more `release`."""
+        if self._leases < 1:
+            raise ValueError(f"frame {self.seq} was released already")
+        self._leases += 1
+        return self
+
+    def release(self) -> None:
+        """Give one lease back; the last one returns the buffer to the camera."""
+        if self._leases < 1:
+            raise ValueError(f"frame {self.seq} was released twice")
+        self._leases -= 1
+        if self._leases == 0 and self.on_release is not None:
+            self.on_release()
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class DetectorPicture:
+    """What detectors look at: a BGR picture (h, w, 3), uint8, cut and scaled from a raw frame."""
+
+    bgr: Plane = field(repr=False)
+    captured_ns: int
+    seq: int

@@ -1,0 +1,1 @@
+"""Life of a frame: capture, detect, track, hold, mask, encode; `flow` reads as the diagram."""

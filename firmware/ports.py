@@ -1,0 +1,111 @@
+"""Every protocol that a back-end or a test double satisfies, one to three methods each."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from firmware.core.frames import Detection, Plane
+from firmware.core.raw import DetectorPicture, RawFrame
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInfo:
+    """What a camera delivers: size in pixels, nominal frames per second, and a name for people."""
+
+    width: int
+    height: int
+    fps: float
+    name: str
+
+
+class Camera(Protocol):
+    """An opened camera; `capture` runs in the capture thread."""
+
+    @property
+    def info(self) -> CameraInfo:
+        """What this camera delivers."""
+        ...
+
+    def capture(self) -> RawFrame:
+        """Wait for the next frame and lease it.
+
+        Raises:
+            EndOfSource: a clip has ended.
+            CameraLost: the camera stopped delivering.
+            SourceCorrupt: the clip cannot be decoded.
+        """
+        ...
+
+
+class OpensCamera(Protocol):
+    """Opens a camera for the length of an `async with`."""
+
+    def __call__(self) -> AbstractAsyncContextManager[Camera]:
+        """Open it; raises SourceNotFound, SourceCorrupt or DriverUnavailable."""
+        ...
+
+
+class Detector(Protocol):
+    """An opened detector; `detect` runs in the detector's own thread."""
+
+    @property
+    def name(self) -> str:
+        """Model and runtime, for metrics and people."""
+        ...
+
+    def detect(self, picture: DetectorPicture) -> Sequence[Detection]:
+        """Find faces or people, in pixels of `picture`."""
+        ...
+
+
+class OpensDetector(Protocol):
+    """Opens a detector for the length of an `async with`; called again to restart it after a failure."""
+
+    def __call__(self) -> AbstractAsyncContextManager[Detector]:
+        """Open it; raises ModelMissing, WrongHash or DriverUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """One H.264 access unit, Annex B."""
+
+    data: bytes
+    keyframe: bool
+
+
+class Encoder(Protocol):
+    """An opened encoder of one rendition; `encode` runs in the encode thread."""
+
+    def encode(self, i420: Plane, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
+        """Encode one I420 picture of shape (h * 3 / 2, w); None while the encoder has nothing to give.
+
+        Raises:
+            EncoderFailed: the encoder refused the picture.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the encoder."""
+        ...
+
+
+class OpensEncoder(Protocol):
+    """Makes an encoder for pictures of one size."""
+
+    def __call__(self, width: int, height: int, fps: float) -> Encoder:
+        """Open it; raises DriverUnavailable or EncoderFailed."""
+        ...
+
+
+class Clock(Protocol):
+    """Time as the pipeline sees it."""
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never go back, for deadlines and frame times."""
+        ...
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch, for records only."""
+        ...

@@ -1,0 +1,1 @@
+"""What set-up brings onto the device: model files from package registries, checked by hash."""
