@@ -1,0 +1,35 @@
+"""Reads the command line, runs one verb, and turns errors into one line and an exit status."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from firmware.errors import VeilcamError
+
+VERBS = ("run", "redact", "bench", "boards", "models", "doctor")
+"""Each verb is a module of this package with `add(subparsers)`; its parser sets `handler`."""
+
+
+def build() -> argparse.ArgumentParser:
+    """Return the whole parser."""
+    parser = argparse.ArgumentParser(
+        prog="veilcam",
+        description="Privacy camera: people are hidden on the device before any picture leaves it.",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        importlib.import_module(f"firmware.cli.{verb}").add(verbs)
+    return parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit status."""
+    args = build().parse_args(argv)
+    try:
+        return int(args.handler(args) or 0)
+    except VeilcamError as exc:
+        print(f"veilcam: {exc}", file=sys.stderr)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        return 130
