@@ -1,5 +1,6 @@
 """Every protocol that a back-end or a test double satisfies, one to three methods each."""
 
+import time
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -109,3 +110,15 @@ class Clock(Protocol):
     def wall_s(self) -> float:
         """Seconds since the epoch, for records only."""
         ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds since boot, the clock that frames are stamped with."""
+        return time.monotonic_ns()
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()

@@ -43,7 +43,9 @@ class Masker:
             self._fill_all(target)
             regions = ()
         else:
-            for source, copy in zip((planes.y, planes.u, planes.v), (target.y, target.u, target.v), strict=True):
+            for source, copy in zip(
+                (planes.y, planes.u, planes.v), (target.y, target.u, target.v), strict=True
+            ):
                 np.copyto(copy, source)
             regions = tuple(self._fill_region(target, region) for region in regions)
         return RedactedFrame(i420, frame.captured_ns, frame.seq, verdict, regions)

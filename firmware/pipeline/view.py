@@ -1,0 +1,26 @@
+"""Cuts the small picture that detectors look at out of a raw frame."""
+
+import cv2
+import numpy as np
+
+from firmware.core.frames import Planes
+from firmware.core.raw import DetectorPicture, RawFrame
+
+
+def detector_picture(frame: RawFrame, width: int) -> DetectorPicture:
+    """Return a BGR picture at most `width` pixels wide, aspect kept.
+
+    Planes are scaled before the colour conversion, so nothing is converted at full resolution. The
+    conversion is BT.601 limited range; detectors do not notice the difference to BT.709.
+    """
+    planes = frame.lores or frame.planes
+    width = min(width, planes.width) // 2 * 2
+    height = max(2, round(planes.height * width / planes.width / 2) * 2)
+    i420 = np.empty((height * 3 // 2, width), np.uint8)
+    small = Planes.of(i420)
+    cv2.resize(planes.y, (width, height), dst=small.y, interpolation=cv2.INTER_AREA)
+    half = (width // 2, height // 2)
+    cv2.resize(planes.u, half, dst=small.u, interpolation=cv2.INTER_AREA)
+    cv2.resize(planes.v, half, dst=small.v, interpolation=cv2.INTER_AREA)
+    bgr = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)
+    return DetectorPicture(np.asarray(bgr, np.uint8), frame.captured_ns, frame.seq)

@@ -1,0 +1,74 @@
+"""A thread of its own for one stage: pixels are worked on here, never on the event loop.
+
+The thread is a daemon, unlike those of `concurrent.futures`: a detector that hangs in native code must not
+keep the process from ending.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
+
+
+class Worker:
+    """Runs one call at a time in its own thread and adds up the CPU time it takes."""
+
+    def __init__(self, name: str) -> None:
+        self.cpu_ns = 0
+        self.calls = 0
+        # Two places: the call under way and the sentinel that ends the thread.
+        self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=2)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._jobs.put(None)
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run `call` in the thread and return what it returns or raise what it raises."""
+        return await self.start(call)
+
+    def start(self, call: Callable[[], T]) -> "asyncio.Future[T]":
+        """Begin `call` and return its future; calls must not overlap."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._jobs.put_nowait((loop, future, call))
+        return future
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            loop, future, call = job
+            before = time.thread_time_ns()
+            result: Any = None
+            failure: BaseException | None = None
+            try:
+                result = call()
+            except BaseException as exc:  # noqa: BLE001 - handed to whoever awaits the future
+                failure = exc
+            self.cpu_ns += time.thread_time_ns() - before
+            self.calls += 1
+            del job, call
+            try:
+                loop.call_soon_threadsafe(_settle, future, result, failure)
+            except RuntimeError:  # the loop has closed: nobody waits any more
+                return
+
+
+def _settle(future: "asyncio.Future[Any]", result: Any, failure: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if failure is not None:
+        future.set_exception(failure)
+    else:
+        future.set_result(result)
