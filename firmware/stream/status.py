@@ -1,0 +1,44 @@
+"""What the camera says about itself to pages and programs; numbers only, never pictures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from firmware.core.frames import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """One look at the running camera.
+
+    Rates are per second over the last few seconds, latencies in milliseconds from capture to encoded
+    packet (None before the first one), `uptime_s` in seconds; `failed` means the pipeline has ended.
+    """
+
+    verdict: Verdict
+    """Of the frame released last; BLIND before the first one."""
+    released_fps: float
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    chain: str
+    """Name of the chain of models in use, such as "standard"."""
+    detectors: tuple[str, ...]
+    """Model and runtime of every opened detector."""
+    width: int
+    height: int
+    uptime_s: float
+    failed: bool = False
+    reason: str = ""
+    """One sentence for people: why the picture is blind or why the pipeline failed."""
+    released: Mapping[Verdict, int] = field(default_factory=dict)
+    """Frames released since the start, by verdict."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Frames dropped since the start, by stage."""
+
+
+class StatusSource(Protocol):
+    """Tells how the camera is; called on the loop and must not wait."""
+
+    def __call__(self) -> CameraStatus:
+        """Return the state of this moment."""
+        ...
