@@ -2,25 +2,19 @@
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from firmware.config.strict import Strict, explain, read_toml
 from firmware.core.frames import Kind
 from firmware.errors import ConfigError, ModelMissing, WrongHash
 from firmware.resources import models_dir
 
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class Strict(BaseModel):
-    """Base of everything read from a file: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PypiSource(Strict):
@@ -122,26 +116,6 @@ class LoadedModel:
     threshold: float
 
 
-def read_toml(path: Path) -> Mapping[str, object]:
-    """Read a TOML file; raises ConfigError with file and line where it is not valid."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
-        raise ConfigError(f"{path}: no such file") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: not valid TOML: {exc}") from exc
-
-
-def explain(path: Path, exc: ValidationError) -> ConfigError:
-    """Turn a validation error into one line that names file, key and reason."""
-    first = exc.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
-    more = f" (and {exc.error_count() - 1} more)" if exc.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        return ConfigError(f"{path}: unknown key {key!r}; remove or correct it{more}")
-    return ConfigError(f"{path}: {key}: {first['msg']}{more}")
-
-
 def load_manifest(path: Path) -> Manifest:
     """Read and check one manifest; raises ConfigError."""
     try:
@@ -224,7 +198,10 @@ class ModelCache:
         """Tell whether every runnable file of the chain is there."""
         names = (*chain.faces, *chain.people)
         return all(
-            self.has(artefact) for name in names for artefact in manifests[name].artefacts.values() if artefact.runtime
+            self.has(artefact)
+            for name in names
+            for artefact in manifests[name].artefacts.values()
+            if artefact.runtime
         )
 
 

@@ -23,7 +23,8 @@ async def capture(camera: Camera, worker: Worker, detect: Mailbox, release: Mail
         await asyncio.wait((pulled,), timeout=DEADLINE_S)
         if not pulled.done():
             raise CameraLost(
-                f"{camera.info.name}: no frame for {DEADLINE_S:.0f} s; check cable, power and address, then restart"
+                f"{camera.info.name}: no frame for {DEADLINE_S:.0f} s; "
+                "check cable, power and address, then restart"
             )
         frame = pulled.result()
         detect.put(frame.lease())

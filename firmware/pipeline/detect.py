@@ -121,7 +121,7 @@ class Detect:
         await asyncio.wait((looking,), timeout=self._options.stall_limit_s)
         if not looking.done():
             raise DetectorStalled(
-                f"detector gave no answer for {self._options.stall_limit_s:g} s; the process must be restarted"
+                f"detector gave no answer for {self._options.stall_limit_s:g} s; restart the camera"
             )
         error = looking.exception()
         if error is not None:

@@ -108,7 +108,7 @@ class Tracker:
         self._tracks.clear()
 
     def observe(self, at_ns: int, detections: Sequence[Detection], held_ns: int) -> None:
-        """Take in one look at the frame captured at `at_ns`; `held_ns` is the age of the oldest held frame."""
+        """Take in one look at the frame captured at `at_ns`; `held_ns` is how far back frames are held."""
         self._let_go(at_ns - held_ns)
         free = list(self._tracks)
         for detection in sorted(detections, key=lambda d: -d.score):

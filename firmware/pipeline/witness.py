@@ -43,6 +43,7 @@ class Witness:
         verdict = self._verdict(frame)
         if verdict is Verdict.BLIND:
             return verdict, []
+        return verdict, list(self._tracker.covers(frame.captured_ns, self._policy.predict_for_ns))
 
     def _verdict(self, frame: RawFrame) -> Verdict:
         if self._tracker.overflow:

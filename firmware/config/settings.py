@@ -1,0 +1,38 @@
+"""Settings of one camera (`--settings FILE`, TOML): what its owner decides, apart from the board."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from firmware.config.strict import Strict, explain, read_toml
+
+
+class Settings(Strict):
+    """What a camera is told by its owner; every key has a safe default."""
+
+    hide: Literal["people", "faces"] = Field(
+        default="people", description="people hides faces and bodies; faces hides faces and heads."
+    )
+    ice_addresses: str = Field(
+        default="all",
+        description="Host addresses that media may use: all, loopback, or a list split by commas.",
+    )
+    max_viewers: int = Field(default=16, ge=1, le=256, description="Viewers at the same time.")
+    contact: str = Field(
+        default="the person or company that put this camera here",
+        max_length=200,
+        description="Whom passers-by can ask; shown on the public notice.",
+    )
+    tls_certificate: Path | None = Field(default=None, description="PEM file; needed off loopback.")
+    tls_key: Path | None = Field(default=None, description="PEM file; needed off loopback.")
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read and check a settings file; defaults where there is none; raises ConfigError."""
+    if path is None:
+        return Settings()
+    try:
+        return Settings.model_validate(read_toml(path))
+    except ValidationError as exc:
+        raise explain(path, exc) from exc
