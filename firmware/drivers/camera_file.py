@@ -1,0 +1,132 @@
+"""A clip played as if it were a camera, by PyAV."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from firmware.config.drivers import FileOptions
+from firmware.core.pace import Pace
+from firmware.core.planar import planes_of
+from firmware.core.raw import RawFrame
+from firmware.errors import CameraLost, EndOfSource, SourceCorrupt, SourceNotFound
+from firmware.ports import CameraInfo
+
+DEFAULT_FPS = 25.0
+
+
+class FileCamera:
+    """Decodes one clip, over and over if told to."""
+
+    def __init__(self, options: FileOptions) -> None:
+        self._options = options
+        self._container = _open(options.path)
+        self._stream = _video(self._container, options.path)
+        self.info = CameraInfo(
+            self._stream.width // 2 * 2,
+            self._stream.height // 2 * 2,
+            float(self._stream.average_rate or DEFAULT_FPS),
+            options.path,
+        )
+        self._pace = Pace(round(1e9 / self.info.fps) if options.realtime else 0)
+        self._seq = 0
+        self._in_pass = 0
+        self._frames = self._decode()
+        self._first: av.VideoFrame | None = self._pull()
+
+    def capture(self) -> RawFrame:
+        """Wait until the next frame is due and decode it.
+
+        Raises:
+            EndOfSource: the clip has ended and is not to begin again.
+            CameraLost: the clip breaks off, as an unplugged camera does.
+        """
+        frame, self._first = self._first, None
+        if frame is None:
+            frame = self._pull()
+        if frame is None:
+            frame = self._again()
+        due = self._pace.next_due(time.monotonic_ns()) if self._options.realtime else time.monotonic_ns()
+        time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
+        seq, self._seq = self._seq, self._seq + 1
+        return RawFrame(planes_of(frame, self.info.width, self.info.height), due, seq)
+
+    def close(self) -> None:
+        """Close the clip."""
+        self._container.close()
+
+    def _pull(self) -> av.VideoFrame | None:
+        frame = next(self._frames, None)
+        if frame is not None:
+            self._in_pass += 1
+        return frame
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        try:
+            yield from self._container.decode(self._stream)
+        except av.FFmpegError as exc:
+            if self._seq == 0:
+                raise SourceCorrupt(f"{self._options.path}: cannot be decoded: {exc.strerror}") from exc
+            raise self._broken_off() from exc
+
+    def _again(self) -> av.VideoFrame:
+        """Begin again at the end of the clip, if it really was the end."""
+        if self._in_pass < self._stream.frames:
+            raise self._broken_off()
+        if not self._options.loop:
+            raise EndOfSource(f"{self._options.path} has ended")
+        self._container.close()
+        self._container = _open(self._options.path)
+        self._stream = _video(self._container, self._options.path)
+        self._in_pass = 0
+        self._frames = self._decode()
+        frame = self._pull()
+        if frame is None or (frame.width // 2 * 2, frame.height // 2 * 2) != (
+            self.info.width,
+            self.info.height,
+        ):
+            raise self._broken_off()
+        return frame
+
+    def _broken_off(self) -> CameraLost:
+        return CameraLost(
+            f"{self._options.path}: breaks off after {self._seq} frames; "
+            "the file is incomplete, copy it again"
+        )
+
+
+def _open(path: str) -> InputContainer:
+    try:
+        return av.open(path, "r", metadata_errors="ignore")
+    except FileNotFoundError as exc:
+        raise SourceNotFound(f"{path}: no such file") from exc
+    except PermissionError as exc:
+        raise SourceNotFound(f"{path}: may not be read; check its permissions") from exc
+    except (av.FFmpegError, OSError) as exc:
+        raise SourceCorrupt(f"{path}: not a clip that can be read: {exc.strerror}") from exc
+
+
+def _video(container: InputContainer, path: str) -> VideoStream:
+    if not container.streams.video:
+        container.close()
+        raise SourceCorrupt(f"{path}: has no video stream")
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    if stream.width < 16 or stream.height < 16:
+        container.close()
+        raise SourceCorrupt(f"{path}: its picture size {stream.width}x{stream.height} cannot be used")
+    return stream
+
+
+@asynccontextmanager
+async def open_camera(options: FileOptions) -> AsyncIterator[FileCamera]:
+    """Open a clip; raises SourceNotFound or SourceCorrupt."""
+    camera = await asyncio.to_thread(FileCamera, options)
+    try:
+        yield camera
+    finally:
+        await asyncio.to_thread(camera.close)

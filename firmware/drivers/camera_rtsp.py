@@ -1,0 +1,94 @@
+"""A network camera over RTSP and TCP, by PyAV; its address may hold a password and is never shown whole."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import av
+from av.container import InputContainer
+
+from firmware.config.drivers import RtspOptions
+from firmware.core.planar import planes_of
+from firmware.core.raw import RawFrame
+from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
+from firmware.ports import CameraInfo
+
+DEFAULT_FPS = 25.0
+
+
+def shown(url: str) -> str:
+    """Return the address without user, password and query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+class RtspCamera:
+    """Decodes a network camera's video as it comes."""
+
+    def __init__(self, options: RtspOptions) -> None:
+        self._name = shown(options.url)
+        self._container = _connect(options, self._name)
+        if not self._container.streams.video:
+            raise SourceCorrupt(f"{self._name}: gives no video; check the path of the address")
+        stream = self._container.streams.video[0]
+        stream.thread_type = "SLICE"  # frame threads would add a delay of one frame each
+        self._frames = self._decode()
+        self._first = next(self._frames, None)
+        if self._first is None:
+            raise SourceCorrupt(f"{self._name}: connected, but no picture came; check the camera")
+        size = self._first.width // 2 * 2, self._first.height // 2 * 2
+        self.info = CameraInfo(*size, float(stream.average_rate or DEFAULT_FPS), self._name)
+        self._seq = 0
+
+    def capture(self) -> RawFrame:
+        """Wait for the next frame; raises CameraLost when the connection ends or the picture changes size."""
+        frame, self._first = self._first, None
+        if frame is None:
+            frame = next(self._frames, None)
+        if frame is None:
+            raise CameraLost(f"{self._name}: the camera ended the connection; check it, then restart")
+        if (frame.width // 2 * 2, frame.height // 2 * 2) != (self.info.width, self.info.height):
+            raise CameraLost(f"{self._name}: the picture changed its size; restart to take the new one")
+        seq, self._seq = self._seq, self._seq + 1
+        planes = planes_of(frame, self.info.width, self.info.height)
+        return RawFrame(planes, time.monotonic_ns(), seq)
+
+    def close(self) -> None:
+        """End the connection."""
+        self._container.close()
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        try:
+            yield from self._container.decode(video=0)
+        except (av.FFmpegError, OSError) as exc:
+            raise CameraLost(
+                f"{self._name}: the connection broke: {exc.strerror}; check it, then restart"
+            ) from exc
+
+
+def _connect(options: RtspOptions, name: str) -> InputContainer:
+    wait = str(round(options.timeout_s * 1_000_000))
+    try:
+        return av.open(
+            options.url,
+            "r",
+            options={"rtsp_transport": "tcp", "timeout": wait, "fflags": "nobuffer", "flags": "low_delay"},
+            timeout=options.timeout_s,
+            metadata_errors="ignore",
+        )
+    except av.HTTPUnauthorizedError as exc:
+        raise SourceNotFound(f"{name}: the camera refused the user or password of the address") from exc
+    except (av.FFmpegError, OSError) as exc:
+        raise SourceNotFound(f"{name}: cannot connect: {exc.strerror}; check address and network") from exc
+
+
+@asynccontextmanager
+async def open_camera(options: RtspOptions) -> AsyncIterator[RtspCamera]:
+    """Connect; raises SourceNotFound or SourceCorrupt."""
+    camera = await asyncio.to_thread(RtspCamera, options)
+    try:
+        yield camera
+    finally:
+        await asyncio.to_thread(camera.close)
