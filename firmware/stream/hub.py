@@ -13,7 +13,7 @@ KEYFRAME_INTERVAL_S = 0.5
 """Viewers together get at most one keyframe per this time, so that a lossy one cannot starve the others."""
 
 
-class SubscriptionClosed(Exception):  # noqa: N818 - an end, not an error
+class SubscriptionClosed(Exception):
     """The viewer or the hub has gone."""
 
 

@@ -1,13 +1,27 @@
 """Listens on one address and serves the pages, WHEP and the status."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from aiohttp import web
+
+from firmware.stream.admission import Admission, add_security_headers, admit
+from firmware.stream.aiortc_seams import check_seams
 from firmware.stream.hub import RedactedHub
+from firmware.stream.ice import read_policy
+from firmware.stream.listen import Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
+from firmware.stream.pages import Pages
+from firmware.stream.problem import problems
 from firmware.stream.status import StatusSource
+from firmware.stream.telemetry import Telemetry
+from firmware.stream.viewers import Viewers
+from firmware.stream.whep import MAX_BODY, Whep
+
+SHUTDOWN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +31,23 @@ class ServedAddress:
     url: str
     host: str
     port: int
+
+
+def build(
+    options: StreamOptions, listen: Listen, viewers: Viewers, hub: RedactedHub, status: StatusSource
+) -> web.Application:
+    """Return the web application."""
+    rules = Admission(
+        listen.loopback,
+        frozenset(name.lower() for name in options.host_names),
+        frozenset(options.origins),
+    )
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[problems, admit(rules)])
+    app.on_response_prepare.append(add_security_headers)
+    Pages(options.contact).add_to(app)
+    Whep(viewers).add_to(app)
+    Telemetry(hub, viewers, status).add_to(app)
+    return app
 
 
 @asynccontextmanager
@@ -30,5 +61,21 @@ async def serve(
         PortInUse: the address is taken or cannot be bound.
         DriverUnavailable: the installed aiortc or aioice is not the one this release was made for.
     """
-    raise NotImplementedError
-    yield ServedAddress("", "", 0)
+    check_seams()
+    listen = read_listen(options.listen)
+    tls = read_tls(options, listen)
+    policy = read_policy(options.ice_addresses, os.environ)
+    viewers = Viewers(hub, policy, most=options.max_viewers, connect_within_s=options.connect_within_s)
+    with bind(listen) as sock:
+        bound = replace(listen, port=sock.getsockname()[1])
+        app = build(options, bound, viewers, hub, status)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        reaper = tasks.create_task(viewers.reap(), name="stream reaper")
+        try:
+            await web.SockSite(runner, sock, ssl_context=tls).start()
+            yield ServedAddress(bound.url("https" if tls else "http"), bound.host, bound.port)
+        finally:
+            reaper.cancel()
+            await viewers.close()
+            await runner.cleanup()

@@ -1,0 +1,117 @@
+"""One viewer's WebRTC session: sends the redacted rendition, receives nothing."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+
+from firmware.stream.aiortc_seams import (
+    NEGOTIATION_ERRORS,
+    IceGuard,
+    on_keyframe_request,
+    parse_candidate,
+    prefer_h264,
+)
+from firmware.stream.hub import RedactedHub
+from firmware.stream.ice import IcePlan
+from firmware.stream.offer import Fragment, OfferUnacceptable, read_offer
+from firmware.stream.track import PacketTrack
+
+
+class NoAddress(Exception):
+    """None of the addresses to offer could be bound."""
+
+
+class FragmentRefused(Exception):
+    """A trickle fragment is for other credentials or holds no valid candidate."""
+
+
+class Session:
+    """A peer connection with one sending track; `id` names it in URLs, `etag` its ICE credentials."""
+
+    def __init__(self, hub: RedactedHub, plan: IcePlan) -> None:
+        self.id = secrets.token_urlsafe(18)
+        self.etag = f'"{secrets.token_hex(8)}"'
+        self._hub = hub
+        self._plan = plan
+        self._ufrag = ""
+        # An empty list and not None: None would mean a public STUN server.
+        self._peer = RTCPeerConnection(
+            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
+        self._track = PacketTrack(hub)
+        self._guard: IceGuard | None = None
+        self._opened = asyncio.get_running_loop().time()
+
+    async def answer(self, text: str) -> str:
+        """Apply an offer and return the whole answer, candidates included.
+
+        Raises:
+            OfferMalformed, OfferUnacceptable: the offer cannot be taken.
+            NoAddress: there is no address to offer.
+        """
+        offer = read_offer(text)
+        self._ufrag = offer.ufrag
+        self._prepare(offer.kinds)
+        try:
+            await self._peer.setRemoteDescription(RTCSessionDescription(sdp=text, type="offer"))
+            self._require_one_transport()
+            await self._peer.setLocalDescription(await self._peer.createAnswer())
+        except NEGOTIATION_ERRORS as exc:
+            raise OfferUnacceptable("the offer has no H.264 for this camera, or is malformed") from exc
+        answer = str(self._peer.localDescription.sdp)
+        if "a=candidate:" not in answer:
+            raise NoAddress
+        return answer
+
+    def _prepare(self, kinds: Sequence[str]) -> None:
+        """Make the transceivers in the offer's order: aiortc bundles on the first one's transport."""
+        for kind in kinds:
+            if kind == "video":
+                video = self._peer.addTransceiver(self._track, direction="sendonly")
+                prefer_h264(video)
+                on_keyframe_request(video.sender, self._hub.want_keyframe)
+            else:
+                self._peer.addTransceiver(kind, direction="inactive")
+        self._guard = IceGuard(self._peer.getTransceivers()[0], self._plan)
+
+    def _require_one_transport(self) -> None:
+        """Hold every medium on the one transport that the guard watches."""
+        transports = {transceiver.sender.transport for transceiver in self._peer.getTransceivers()}
+        if len(transports) != 1 or self._peer.sctp is not None:
+            raise OfferUnacceptable("bundle every medium on one transport, without a data channel")
+
+    @property
+    def refused(self) -> int:
+        """Remote addresses that the plan kept out."""
+        return self._guard.refused if self._guard else 0
+
+    async def trickle(self, fragment: Fragment) -> None:
+        """Add a viewer's later candidates; raises FragmentRefused for other credentials."""
+        if fragment.ufrag not in (None, self._ufrag):
+            raise FragmentRefused("this camera does not restart ICE; open a new session")
+        for text in fragment.candidates:
+            try:
+                candidate = parse_candidate(text)
+                candidate.sdpMid = self._peer.getTransceivers()[0].mid
+                await self._peer.addIceCandidate(candidate)
+            except NEGOTIATION_ERRORS as exc:
+                raise FragmentRefused("a candidate is malformed") from exc
+
+    @property
+    def connected(self) -> bool:
+        """Whether media flows."""
+        return bool(self._peer.connectionState == "connected")
+
+    def dead(self, within_s: float) -> bool:
+        """Say whether it failed, was closed by the viewer, or has not connected within so many seconds."""
+        if self._peer.connectionState in ("failed", "closed"):
+            return True
+        age = asyncio.get_running_loop().time() - self._opened
+        return not self.connected and age > within_s
+
+    async def close(self) -> None:
+        """End it; the viewer leaves the hub at once."""
+        self._track.stop()
+        await self._peer.close()

@@ -1,0 +1,51 @@
+"""Turns a subscription into a track that hands encoded packets to aiortc as they are."""
+
+from fractions import Fraction
+
+import av
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av.stream import Stream
+
+from firmware.stream.hub import RedactedHub, Subscription, SubscriptionClosed
+
+CLOCK_HZ = 90_000
+"""RTP clock of H.264 (RFC 6184 section 8.2.1)."""
+TIME_BASE = Fraction(1, CLOCK_HZ)
+
+
+class PacketTrack(MediaStreamTrack):
+    """The redacted rendition for one viewer; joins the hub when aiortc asks for the first packet."""
+
+    kind = "video"
+
+    def __init__(self, hub: RedactedHub) -> None:
+        super().__init__()
+        self._hub = hub
+        self._subscription: Subscription | None = None
+
+    async def recv(self) -> "av.Packet[Stream]":
+        """Wait for the next packet: Annex B, pts in 90 kHz from the capture time.
+
+        Raises:
+            MediaStreamError: the track has ended.
+        """
+        if self.readyState != "live":
+            raise MediaStreamError
+        # Not before: a ring that fills while ICE and DTLS are under way would only drop.
+        if self._subscription is None:
+            self._subscription = self._hub.subscribe()
+        try:
+            packet = await self._subscription.next()
+        except SubscriptionClosed:
+            raise MediaStreamError from None
+        out = av.Packet(packet.data)
+        out.pts = packet.captured_ns * CLOCK_HZ // 1_000_000_000
+        out.time_base = TIME_BASE
+        out.is_keyframe = packet.keyframe
+        return out
+
+    def stop(self) -> None:
+        """End the track and leave the hub."""
+        if self._subscription is not None:
+            self._subscription.close()
+        super().stop()

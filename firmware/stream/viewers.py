@@ -1,0 +1,88 @@
+"""The table of sessions: admits up to a bound and ends those that died or never connected."""
+
+import asyncio
+import logging
+
+from firmware.stream.hub import RedactedHub
+from firmware.stream.ice import IcePolicy
+from firmware.stream.session import Session
+
+logger = logging.getLogger(__name__)
+
+NEGOTIATE_S = 10.0
+CLOSE_S = 5.0
+REAP_EVERY_S = 0.5
+
+
+class TooManyViewers(Exception):
+    """The bound on sessions is reached."""
+
+
+class Viewers:
+    """Every session of the redacted rendition."""
+
+    def __init__(self, hub: RedactedHub, policy: IcePolicy, *, most: int, connect_within_s: float) -> None:
+        self._hub = hub
+        self._policy = policy
+        self._most = most
+        self._within = connect_within_s
+        self._sessions: dict[str, Session] = {}
+        self.reaped = 0
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def find(self, name: str) -> Session | None:
+        """Return the session of that id."""
+        return self._sessions.get(name)
+
+    async def admit(self, offer: str, viewer: str) -> tuple[Session, str]:
+        """Open a session for a viewer at the address `viewer` and return it with the answer.
+
+        Raises:
+            TooManyViewers: the bound is reached.
+            OfferMalformed, OfferUnacceptable, NoAddress: see `Session.answer`.
+            TimeoutError: the negotiation took too long.
+        """
+        if len(self._sessions) >= self._most:
+            raise TooManyViewers
+        session = Session(self._hub, self._policy.plan(viewer))
+        self._sessions[session.id] = session  # before the first await, so that the bound holds
+        answered = False
+        try:
+            async with asyncio.timeout(NEGOTIATE_S):
+                answer = await session.answer(offer)
+            answered = True
+        finally:
+            if not answered:
+                await self.end(session.id)
+        return session, answer
+
+    async def end(self, name: str) -> bool:
+        """End a session; returns False where there is none of that id."""
+        session = self._sessions.pop(name, None)
+        if session is None:
+            return False
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await session.close()
+        except TimeoutError:
+            logger.warning("a viewer's session did not close within %s s", CLOSE_S)
+        return True
+
+    async def reap(self) -> None:
+        """End dead sessions for as long as the server runs."""
+        while True:
+            await asyncio.sleep(REAP_EVERY_S)
+            dead = [name for name, session in self._sessions.items() if session.dead(self._within)]
+            self.reaped += len(dead)
+            await self._end_all(dead)
+
+    async def _end_all(self, names: list[str]) -> None:
+        async with asyncio.TaskGroup() as closing:
+            for name in names:
+                closing.create_task(self.end(name))
+
+    async def close(self) -> None:
+        """End every session."""
+        await self._end_all(list(self._sessions))

@@ -1,0 +1,117 @@
+"""WHEP (draft-ietf-wish-whep, in the manner of RFC 9725): one POST opens a session, DELETE ends it."""
+
+import asyncio
+from http import HTTPStatus
+
+from aiohttp import web
+
+from firmware.stream.offer import OfferMalformed, OfferUnacceptable, read_fragment
+from firmware.stream.problem import Refused
+from firmware.stream.session import FragmentRefused, NoAddress, Session
+from firmware.stream.viewers import TooManyViewers, Viewers
+
+SDP = "application/sdp"
+FRAGMENT = "application/trickle-ice-sdpfrag"
+MAX_BODY = 64 * 1024
+"""Bytes of an offer or a fragment."""
+READ_S = 10.0
+RETRY_AFTER_S = "10"
+
+
+class Whep:
+    """The handlers of `/whep/…`; raw pictures are refused whatever is asked."""
+
+    def __init__(self, viewers: Viewers) -> None:
+        self._viewers = viewers
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes; `raw` comes first so that no later pattern can take its place."""
+        app.router.add_route("OPTIONS", "/whep/{path:.*}", self.options)
+        app.router.add_route("*", "/whep/raw{path:.*}", self.raw)
+        app.router.add_post("/whep/redacted", self.open)
+        app.router.add_patch("/whep/redacted/{session}", self.trickle)
+        app.router.add_delete("/whep/redacted/{session}", self.close)
+
+    async def options(self, request: web.Request) -> web.Response:
+        """Answer a preflight and say what may be posted."""
+        return web.Response(
+            status=HTTPStatus.NO_CONTENT, headers={"Accept-Post": SDP, "Accept-Patch": FRAGMENT}
+        )
+
+    async def raw(self, request: web.Request) -> web.Response:
+        """Refuse: grants do not exist in this version, so nobody holds one."""
+        raise Refused(HTTPStatus.FORBIDDEN, "raw pictures need a live grant")
+
+    async def open(self, request: web.Request) -> web.Response:
+        """Open a session for an offer, with or without candidates; the answer holds all of ours."""
+        require_accepts(request)
+        offer = await read_body(request, SDP)
+        try:
+            session, answer = await self._viewers.admit(offer, request.remote or "")
+        except OfferMalformed as exc:
+            raise Refused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
+        except OfferUnacceptable as exc:
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc)) from exc
+        except TooManyViewers as exc:
+            raise _busy("the camera has as many viewers as it can serve; try again") from exc
+        except (NoAddress, TimeoutError) as exc:
+            raise _busy("the camera has no network address to offer right now") from exc
+        headers = {
+            "Location": f"/whep/redacted/{session.id}",
+            "ETag": session.etag,
+            "Accept-Patch": FRAGMENT,
+        }
+        return web.Response(status=HTTPStatus.CREATED, text=answer, content_type=SDP, headers=headers)
+
+    async def trickle(self, request: web.Request) -> web.Response:
+        """Take a viewer's later candidates; If-Match may be left out, as players do."""
+        session = self._find(request)
+        if request.headers.get("If-Match", "*") not in ("*", session.etag):
+            raise Refused(HTTPStatus.PRECONDITION_FAILED, "the session has another entity tag")
+        body = await read_body(request, FRAGMENT)
+        try:
+            async with asyncio.timeout(READ_S):
+                await session.trickle(read_fragment(body))
+        except OfferMalformed as exc:
+            raise Refused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
+        except FragmentRefused as exc:
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc)) from exc
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def close(self, request: web.Request) -> web.Response:
+        """End a session."""
+        await self._viewers.end(self._find(request).id)
+        return web.Response(status=HTTPStatus.OK)
+
+    def _find(self, request: web.Request) -> Session:
+        session = self._viewers.find(request.match_info["session"])
+        if session is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "there is no such session")
+        return session
+
+
+def _busy(detail: str) -> Refused:
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": RETRY_AFTER_S})
+
+
+def require_accepts(request: web.Request) -> None:
+    """Refuse a client that cannot read an SDP answer (RFC 9110 section 12.5.1)."""
+    ranges = {
+        part.partition(";")[0].strip().lower() for part in request.headers.get("Accept", "*/*").split(",")
+    }
+    if not ranges & {SDP, "application/*", "*/*"}:
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, f"the answer is {SDP}")
+
+
+async def read_body(request: web.Request, media_type: str) -> str:
+    """Read a bounded body of the one media type that fits, within `READ_S` seconds."""
+    if request.content_type != media_type:
+        accept = "Accept-Patch" if media_type == FRAGMENT else "Accept-Post"
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {media_type}", {accept: media_type})
+    try:
+        async with asyncio.timeout(READ_S):
+            return (await request.read()).decode("utf-8")
+    except TimeoutError as exc:
+        raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from exc
+    except UnicodeDecodeError as exc:
+        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not UTF-8 text") from exc
