@@ -83,6 +83,13 @@ class Thresholds(Strict):
     thorough: float = Field(gt=0, lt=1)
 
 
+class InputSize(Strict):
+    """Size of a network's input in pixels."""
+
+    width: int = Field(gt=0, le=4096)
+    height: int = Field(gt=0, le=4096)
+
+
 class Manifest(Strict):
     """One `models/NAME.toml`."""
 
@@ -94,6 +101,8 @@ class Manifest(Strict):
     licence: str
     homepage: str
     thresholds: Thresholds | None = None
+    realtime: InputSize | None = None
+    """Input size for live pictures; a file that fixes another size is for other uses."""
     artefacts: dict[str, Artefact]
 
 

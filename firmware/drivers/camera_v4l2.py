@@ -69,7 +69,7 @@ class V4l2Camera:
         except OSError as exc:
             self._open.close()
             raise SourceNotFound(
-                f"{options.device}: {exc.strerror or exc}; plug the camera in, or see what is there: ls /dev/video*"
+                f"{options.device}: {exc.strerror or exc}; plug the camera in, or see: ls /dev/video*"
             ) from exc
         self._seq = 0
 

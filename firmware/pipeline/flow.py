@@ -11,7 +11,7 @@ error in any stage ends the flow.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -52,23 +52,24 @@ class Flow:
         self.detect = Detect(detectors, look, self.witness, self.workers["detect"], clock)
         self.rendition = RedactedRendition(encoder)
         self.frames = Mailbox()
+        self.camera_info = camera.info
         self._camera = camera
         self._encoder = encoder
         self._sink = sink
         self._clock = clock
         self._hold = Hold(policy.hold_frames)
         self._masker = Masker()
-        self._open = ExitStack()
+        self._open = AsyncExitStack()
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         for worker in self.workers.values():
-            self._open.enter_context(worker)
+            await self._open.enter_async_context(worker)
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._open.close()
+        await self._open.aclose()
         self.detect.frames.close()
         self.frames.close()
         self._hold.close()

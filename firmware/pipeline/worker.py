@@ -15,6 +15,9 @@ from typing import Any, Self, TypeVar
 T = TypeVar("T")
 Job = tuple[asyncio.AbstractEventLoop, "asyncio.Future[Any]", Callable[[], Any]]
 
+JOIN_S = 2.0
+"""How long the end waits for the call under way."""
+
 
 class Worker:
     """Runs one call at a time in its own thread and adds up the CPU time it takes."""
@@ -26,14 +29,16 @@ class Worker:
         self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=2)
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._jobs.put(None)
+        self._jobs.put_nowait(None)
+        # Whatever the thread still reads must not be freed under it; one that hangs is left behind.
+        await asyncio.to_thread(self._thread.join, JOIN_S)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run `call` in the thread and return what it returns or raise what it raises."""

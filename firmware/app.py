@@ -1,0 +1,150 @@
+"""Composition root of the camera: the parts list of one running device, and its one task group."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
+from firmware.config.drivers import CameraOptions
+from firmware.config.model import ModelCache
+from firmware.config.profile import Profile
+from firmware.config.settings import Settings
+from firmware.core.policy import POLICIES
+from firmware.errors import VeilcamError
+from firmware.health import Notifier, Progress, beat
+from firmware.pipeline.detect import LookOptions
+from firmware.pipeline.flow import Flow
+from firmware.ports import SystemClock
+from firmware.state import own
+from firmware.stream.hub import RedactedHub
+from firmware.stream.options import StreamOptions
+from firmware.stream.server import ServedAddress, serve
+from firmware.stream.status import CameraStatus
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What one run of the camera is made of."""
+
+    profile: Profile
+    camera: CameraOptions
+    settings: Settings
+    cache: ModelCache
+    state: Path
+    listen: str
+
+
+class _StopAskedError(Exception):
+    """Somebody asked the process to end."""
+
+
+async def run_camera(options: RunOptions, ready: Callable[[ServedAddress, BoundDetectors], None]) -> None:
+    """Run until asked to stop; `ready` is called once the camera serves.
+
+    Raises:
+        VeilcamError: a stage ended; the process ends with it and systemd starts it again.
+    """
+    try:
+        await _run(options, ready)
+    except* _StopAskedError:
+        logger.info("stopped")
+    except* VeilcamError as group:
+        raise _first(group) from None
+
+
+async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetectors], None]) -> None:
+    clock = SystemClock()
+    profile, settings = options.profile, options.settings
+    async with AsyncExitStack() as parts:
+        parts.enter_context(own(options.state))
+        detectors = await asyncio.to_thread(
+            bind_detectors, profile.detectors, profile.look.chain, options.cache
+        )
+        opens_encoder = bind_encoder(profile.encoder)
+        camera = await parts.enter_async_context(bind_camera(options.camera)())
+        info = camera.info
+        encoder = opens_encoder(info.width, info.height, info.fps)
+        parts.callback(encoder.close)
+        hub = RedactedHub()
+        parts.callback(hub.close)
+        look = LookOptions(rate_hz=profile.look.rate_hz, deadline_s=profile.look.deadline_s)
+        policy = POLICIES[settings.hide]
+        flow = parts.enter_context(Flow(camera, detectors.openers, encoder, hub.publish, policy, look, clock))
+        hub.on_keyframe_wanted = flow.rendition.want_keyframe
+        status = StatusBoard(flow, detectors, clock)
+        tasks = await parts.enter_async_context(asyncio.TaskGroup())
+        served = await parts.enter_async_context(serve(_stream(options), hub, status, tasks))
+        for stage in flow.stages():
+            tasks.create_task(stage)
+        tasks.create_task(beat(status.progress, Notifier()))
+        tasks.create_task(_stop_on_signal())
+        ready(served, detectors)
+        await asyncio.get_running_loop().create_future()
+
+
+def _stream(options: RunOptions) -> StreamOptions:
+    settings = options.settings
+    return StreamOptions(
+        listen=options.listen,
+        ice_addresses=settings.ice_addresses,
+        max_viewers=settings.max_viewers,
+        tls_certificate=settings.tls_certificate,
+        tls_key=settings.tls_key,
+        contact=settings.contact,
+    )
+
+
+class StatusBoard:
+    """Tells pages, metrics and systemd how the flow is."""
+
+    def __init__(self, flow: Flow, detectors: BoundDetectors, clock: SystemClock) -> None:
+        self._flow = flow
+        self._detectors = detectors
+        self._clock = clock
+        self._begun_ns = clock.monotonic_ns()
+
+    def __call__(self) -> CameraStatus:
+        """Return the state of this moment."""
+        flow, now = self._flow, self._clock.monotonic_ns()
+        measure = flow.measure
+        some = measure.released > 0
+        return CameraStatus(
+            verdict=measure.verdict,
+            released_fps=measure.fps(now),
+            latency_p50_ms=measure.latency_ms(0.5) if some else None,
+            latency_p95_ms=measure.latency_ms(0.95) if some else None,
+            chain=self._detectors.chain,
+            detectors=self._detectors.names,
+            width=flow.camera_info.width,
+            height=flow.camera_info.height,
+            uptime_s=(now - self._begun_ns) / 1e9,
+            reason=flow.witness.reason,
+            released=dict(measure.verdicts),
+            dropped={"detect": flow.detect.frames.dropped, "release": flow.frames.dropped},
+        )
+
+    def progress(self) -> Progress:
+        """Return the counters that systemd's watchdog is fed by."""
+        return Progress(self._flow.measure.released, self._flow.detect.looks)
+
+
+async def _stop_on_signal() -> None:
+    """End the task group when SIGTERM or SIGINT comes."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    raise _StopAskedError
+
+
+def _first(group: BaseExceptionGroup[VeilcamError]) -> VeilcamError:
+    """Return the first error of a group, however deep."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,82 @@
+"""Binds a board's names to back-ends: which camera, which detector for each model, which encoder."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+
+from firmware.config.drivers import CameraOptions, DetectorOptions, EncoderOptions
+from firmware.config.model import Artefact, LoadedModel, Manifest, ModelCache, choose_chain, load_manifests
+from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, load
+from firmware.errors import DriverUnavailable
+from firmware.ports import Camera, Encoder, OpensDetector
+
+
+@dataclass(frozen=True, slots=True)
+class BoundDetectors:
+    """The chain in use and how to open each of its detectors; `names` are model and driver, for people."""
+
+    chain: str
+    names: tuple[str, ...]
+    openers: tuple[OpensDetector, ...]
+
+
+def bind_camera(options: CameraOptions) -> Callable[[], AbstractAsyncContextManager[Camera]]:
+    """Return how to open the camera; raises DriverUnavailable."""
+    module = load("camera", CAMERAS, options.driver)
+    opens: Callable[[], AbstractAsyncContextManager[Camera]] = partial(module.open_camera, options)
+    return opens
+
+
+def bind_encoder(options: EncoderOptions) -> Callable[[int, int, float], Encoder]:
+    """Return how to open the encoder for width, height and frames per second; raises DriverUnavailable."""
+    module = load("encoder", ENCODERS, options.driver)
+    opens: Callable[[int, int, float], Encoder] = partial(module.open_encoder, options)
+    return opens
+
+
+def bind_detectors(drivers: Sequence[DetectorOptions], chain_name: str, cache: ModelCache) -> BoundDetectors:
+    """Return how to open every detector of the chain for live pictures; files are verified here.
+
+    Raises:
+        ModelMissing: set-up has not brought the models.
+        WrongHash: a model file is not what its manifest states.
+        DriverUnavailable: no driver of the board runs one of the models.
+    """
+    manifests = load_manifests()
+    # Named first, so that a board whose accelerator has no driver yet says that, not something about models.
+    modules = {options.driver: load("detector", DETECTORS, options.driver) for options in drivers}
+    chain = choose_chain(cache, manifests, chain_name)
+    names, openers = [], []
+    for name in (*chain.faces, *chain.people):
+        manifest = manifests[name]
+        options, artefact = _runnable(manifest, drivers)
+        model = _live(manifest, artefact, cache)
+        names.append(f"{name} ({options.driver}, {model.width}x{model.height})")
+        openers.append(partial(modules[options.driver].open_detector, options, model))
+    return BoundDetectors(chain.name, tuple(names), tuple(openers))
+
+
+def _runnable(manifest: Manifest, drivers: Sequence[DetectorOptions]) -> tuple[DetectorOptions, Artefact]:
+    """Return the first driver of the board that has a file of this model for live pictures."""
+    for options in drivers:
+        for artefact in manifest.artefacts.values():
+            if artefact.runtime == options.driver and _fits(manifest, artefact):
+                return options, artefact
+    raise DriverUnavailable(
+        f"model {manifest.name}: none of the board's detector drivers "
+        f"({', '.join(options.driver for options in drivers)}) runs it; choose another chain or board"
+    )
+
+
+def _fits(manifest: Manifest, artefact: Artefact) -> bool:
+    size = manifest.realtime
+    return size is not None and (artefact.width, artefact.height) in {(None, None), (size.width, size.height)}
+
+
+def _live(manifest: Manifest, artefact: Artefact, cache: ModelCache) -> LoadedModel:
+    if manifest.realtime is None or manifest.thresholds is None:
+        raise DriverUnavailable(f"model {manifest.name} is not meant for live pictures")
+    path = cache.open(manifest, artefact)
+    size = manifest.realtime
+    return LoadedModel(manifest, path, size.width, size.height, manifest.thresholds.realtime)

@@ -1,0 +1,66 @@
+"""`veilcam run`: runs the camera."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from firmware.app import RunOptions, run_camera
+from firmware.binding import BoundDetectors
+from firmware.config.model import ModelCache, default_cache
+from firmware.config.profile import Profile, camera_from_uri, find_profile, matching_profile
+from firmware.config.settings import load_settings
+from firmware.stream.server import ServedAddress
+
+DEFAULT_STATE = Path("/var/lib/veilcam")
+DEFAULT_LISTEN = "127.0.0.1:8080"
+
+
+def add(verbs: "argparse._SubParsersAction[Any]") -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser("run", help="run the camera", description=__doc__)
+    parser.add_argument(
+        "--board", metavar="NAME|FILE", help="board profile (default: this machine's, else laptop)"
+    )
+    parser.add_argument(
+        "--source",
+        metavar="URI",
+        help="scene:, a clip, v4l2:/dev/video0 or rtsp://... (default: the board's camera)",
+    )
+    parser.add_argument("--settings", metavar="FILE", type=Path, help="the owner's settings, TOML")
+    parser.add_argument(
+        "--state", metavar="DIR", type=Path, default=DEFAULT_STATE, help="default: %(default)s"
+    )
+    parser.add_argument("--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default: %(default)s")
+    parser.set_defaults(handler=handle)
+
+
+def chosen_profile(board: str | None) -> Profile:
+    """Return the named board's profile, else this machine's own, else the laptop's."""
+    if board is not None:
+        return find_profile(board)
+    return matching_profile() or find_profile("laptop")
+
+
+def handle(args: argparse.Namespace) -> int:
+    """Run until stopped; exit status 0 if that was asked for."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    profile = chosen_profile(args.board)
+    options = RunOptions(
+        profile=profile,
+        camera=camera_from_uri(args.source) if args.source else profile.camera,
+        settings=load_settings(args.settings),
+        cache=ModelCache(default_cache()),
+        state=args.state,
+        listen=args.listen,
+    )
+    asyncio.run(run_camera(options, announce))
+    return 0
+
+
+def announce(served: ServedAddress, detectors: BoundDetectors) -> None:
+    """Print the address on standard output, and what looks for people on standard error."""
+    print(f"ready {served.url}", flush=True)
+    print(f"veilcam: looking with chain {detectors.chain!r}: {', '.join(detectors.names)}", file=sys.stderr)
