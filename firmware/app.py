@@ -75,7 +75,9 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         parts.callback(hub.close)
         look = LookOptions(rate_hz=profile.look.rate_hz, deadline_s=profile.look.deadline_s)
         policy = POLICIES[settings.hide]
-        flow = parts.enter_context(Flow(camera, detectors.openers, encoder, hub.publish, policy, look, clock))
+        flow = await parts.enter_async_context(
+            Flow(camera, detectors.openers, encoder, hub.publish, policy, look, clock)
+        )
         hub.on_keyframe_wanted = flow.rendition.want_keyframe
         status = StatusBoard(flow, detectors, clock)
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
