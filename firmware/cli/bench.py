@@ -1,0 +1,73 @@
+"""`veilcam bench`: measures on this machine."""
+
+import argparse
+import asyncio
+import json
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+from firmware.bench.pipeline import PipelineReport, measure_pipeline
+from firmware.cli.run import chosen_profile
+from firmware.config.model import ModelCache, default_cache
+from firmware.config.profile import camera_from_uri
+
+
+def add(verbs: "argparse._SubParsersAction[Any]") -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser("bench", help="measure on this machine", description=__doc__)
+    benches = parser.add_subparsers(dest="bench", metavar="WHAT", required=True)
+    pipeline = benches.add_parser(
+        "pipeline",
+        help="capture to packet, beside the same inferences and the same encode alone",
+        description="Released frames per second, latency from capture to packet, CPU time by stage, and the "
+        "floor: the same detector calls and the same encodes alone. Compare ratios within one run.",
+    )
+    pipeline.add_argument("--board", metavar="NAME|FILE", help="default: this machine's, else laptop")
+    pipeline.add_argument("--source", metavar="URI", default="scene:", help="default: %(default)s")
+    pipeline.add_argument("--seconds", type=_seconds, default=20.0, help="default: %(default)s")
+    pipeline.add_argument("--json", action="store_true", help="print one JSON object")
+    pipeline.set_defaults(handler=handle_pipeline)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 86_400:
+        raise argparse.ArgumentTypeError("give 1 to 86400 seconds")
+    return value
+
+
+def handle_pipeline(args: argparse.Namespace) -> int:
+    """Run the benchmark and print its report."""
+    profile = chosen_profile(args.board)
+    with tqdm(total=args.seconds, unit="s", disable=not sys.stderr.isatty(), leave=False) as bar:
+        report = asyncio.run(
+            measure_pipeline(
+                profile,
+                camera_from_uri(args.source),
+                ModelCache(default_cache()),
+                args.seconds,
+                lambda done: bar.update(done - bar.n) and None,
+            )
+        )
+    print(json.dumps(report.as_json()) if args.json else _table(report))
+    return 0
+
+
+def _table(report: PipelineReport) -> str:
+    lines = [
+        f"{report.width}x{report.height}, chain {report.chain}: {', '.join(report.detectors)}",
+        f"released {report.released_fps:.1f} frames/s, {report.looks_per_s:.1f} looks/s, "
+        f"latency p50 {report.latency_p50_ms:.0f} ms, p95 {report.latency_p95_ms:.0f} ms",
+        f"{'CPU ms per frame':<20}{'pipeline':>10}{'floor':>10}",
+    ]
+    for stage, spent in report.cpu_ms_per_frame.items():
+        floor = report.floor_ms_per_frame.get(stage)
+        lines.append(f"{stage:<20}{spent:>10.2f}{'' if floor is None else f'{floor:>10.2f}'}")
+    lines.append(
+        f"ratio to the floor {report.ratio_to_floor:.2f} (with drawing the scene "
+        f"{report.ratio_to_floor_with_camera:.2f}); "
+        f"memory {report.rss_mib[0]:.0f} to {report.rss_mib[-1]:.0f} MiB"
+    )
+    return "\n".join(lines)

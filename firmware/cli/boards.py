@@ -1,0 +1,88 @@
+"""`veilcam boards`: the board profiles of this build."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from firmware.config.profile import Profile, board_files, find_profile, load_profile, matching_profile
+from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, load
+from firmware.errors import DriverUnavailable
+
+
+def add(verbs: "argparse._SubParsersAction[Any]") -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser("boards", help="list and check board profiles", description=__doc__)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="every board of this build and what it lacks here")
+    listing.add_argument("--json", action="store_true", help="print one JSON array")
+    listing.set_defaults(handler=handle_list)
+    check = actions.add_parser("check", help="check a board file; drivers need not be here")
+    check.add_argument("board", metavar="NAME|FILE", nargs="?", help="default: every shipped board")
+    check.set_defaults(handler=handle_check)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One board as it is listed; `lacks` is why it cannot run here, a line each."""
+
+    name: str
+    title: str
+    camera: str
+    detectors: tuple[str, ...]
+    encoder: str
+    this_machine: bool
+    lacks: tuple[str, ...]
+
+
+def lacks(profile: Profile) -> tuple[str, ...]:
+    """Return why each driver of the board that cannot run on this machine cannot, a line each."""
+    wanted: list[tuple[str, Mapping[str, str], str]] = [("camera", CAMERAS, profile.camera.driver)]
+    wanted += [("detector", DETECTORS, options.driver) for options in profile.detectors]
+    wanted.append(("encoder", ENCODERS, profile.encoder.driver))
+    found = []
+    for kind, table, name in wanted:
+        try:
+            load(kind, table, name)
+        except DriverUnavailable as exc:
+            found.append(str(exc))
+    return tuple(found)
+
+
+def _row(profile: Profile, here: Profile | None) -> Row:
+    return Row(
+        profile.name,
+        profile.title,
+        profile.camera.driver,
+        tuple(options.driver for options in profile.detectors),
+        profile.encoder.driver,
+        here is not None and here.name == profile.name,
+        lacks(profile),
+    )
+
+
+def handle_list(args: argparse.Namespace) -> int:
+    """Print every board."""
+    here = matching_profile()
+    rows = [_row(load_profile(path), here) for path in board_files()]
+    if args.json:
+        print(json.dumps([asdict(row) for row in rows]))
+        return 0
+    for row in rows:
+        print(f"{row.name:<18}{row.title}{' (this machine)' if row.this_machine else ''}")
+        print(f"{'':<18}camera {row.camera}, detectors {'+'.join(row.detectors)}, encoder {row.encoder}")
+        for line in row.lacks:
+            print(f"{'':<18}not here: {line}")
+    return 0
+
+
+def handle_check(args: argparse.Namespace) -> int:
+    """Check one board file or all; a fault is raised as ConfigError."""
+    names = [args.board] if args.board else [path.stem for path in board_files()]
+    for name in names:
+        profile = find_profile(name)
+        shown = Path(name).name if name.endswith(".toml") else profile.name
+        print(f"{shown}: valid")
+    return 0

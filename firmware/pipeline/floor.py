@@ -1,0 +1,96 @@
+"""The floor under the pipeline's cost: replays what detectors and encoder were given, and nothing else.
+
+A benchmark wraps the back-ends with the taps of this module, runs the pipeline, and then replays: the same
+detector calls and the same encodes alone, in one thread, with no capture, tracking, masking or event loop.
+"""
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from firmware.core.frames import Detection, Plane
+from firmware.core.raw import DetectorPicture
+from firmware.ports import Detector, EncodedPicture, Encoder, OpensDetector
+
+KEPT_PICTURES = 24
+KEPT_FRAMES = 120
+"""Redacted frames kept for the encoder: four seconds at 30 per second, played to and fro."""
+
+
+class TappedDetector:
+    """Passes looks on and keeps the last pictures."""
+
+    def __init__(self, inner: Detector, kept: deque[DetectorPicture]) -> None:
+        self._inner = inner
+        self._kept = kept
+        self.name = inner.name
+
+    def detect(self, picture: DetectorPicture) -> Sequence[Detection]:
+        """Look, as the wrapped detector does."""
+        self._kept.append(picture)
+        return self._inner.detect(picture)
+
+
+class TappedEncoder:
+    """Passes pictures on and keeps the last ones."""
+
+    def __init__(self, inner: Encoder, kept: deque[Plane]) -> None:
+        self._inner = inner
+        self._kept = kept
+
+    def encode(self, i420: Plane, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
+        """Encode, as the wrapped encoder does."""
+        self._kept.append(i420)
+        return self._inner.encode(i420, captured_ns, keyframe=keyframe)
+
+    def close(self) -> None:
+        """Close the wrapped encoder."""
+        self._inner.close()
+
+
+class Floor:
+    """Keeps the last inputs of one run and replays them."""
+
+    def __init__(self) -> None:
+        self._pictures: deque[DetectorPicture] = deque(maxlen=KEPT_PICTURES)
+        self._frames: deque[Plane] = deque(maxlen=KEPT_FRAMES)
+
+    def tap_detector(self, opens: OpensDetector) -> OpensDetector:
+        """Return an opener whose detectors keep what they are shown."""
+
+        @asynccontextmanager
+        async def tapped() -> AsyncIterator[Detector]:
+            async with opens() as inner:
+                yield TappedDetector(inner, self._pictures)
+
+        def opener() -> AbstractAsyncContextManager[Detector]:
+            return tapped()
+
+        return opener
+
+    def tap_encoder(self, encoder: Encoder) -> Encoder:
+        """Return an encoder that keeps what it is given."""
+        return TappedEncoder(encoder, self._frames)
+
+    def looks_ms(self, detectors: Sequence[Detector], looks: int) -> float:
+        """Return the CPU milliseconds of `looks` looks by all detectors, in this thread."""
+        pictures = list(self._pictures)
+        begun = time.thread_time_ns()
+        for index in range(looks):
+            for detector in detectors:
+                detector.detect(pictures[index % len(pictures)])
+        return (time.thread_time_ns() - begun) / 1e6
+
+    def encode_ms(self, encoder: Encoder, frames: int, fps: float) -> float:
+        """Return the CPU milliseconds of encoding `frames` frames in this thread; the encoder is closed."""
+        kept = list(self._frames)
+        there_and_back = kept + kept[-2:0:-1]
+        begun = time.thread_time_ns()
+        for index in range(frames):
+            encoder.encode(
+                there_and_back[index % len(there_and_back)], round(index * 1e9 / fps), keyframe=index == 0
+            )
+        spent = (time.thread_time_ns() - begun) / 1e6
+        encoder.close()
+        return spent
