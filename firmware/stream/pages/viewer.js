@@ -40,6 +40,13 @@ function setVerdict(verdict, reason) {
   $("badge").dataset.verdict = verdict in MEANING ? verdict : "unknown";
   show("badge-text", label);
   show("meaning", reason ? `${sentence} ${reason}` : sentence);
+  announce(verdict);
+}
+
+// Verified and predicted may alternate every second: only what matters to a listener is spoken.
+function announce(verdict) {
+  if (verdict === "blind") show("announcement", "The whole picture is hidden.");
+  else if (verdict in MEANING && verdict !== "unknown") show("announcement", "People are hidden.");
 }
 
 function onTrack(track, receiver) {
@@ -217,6 +224,7 @@ $("full").addEventListener("click", () => {
 
 window.addEventListener("pagehide", () => { drop(); });
 window.addEventListener("pageshow", (event) => { if (event.persisted) connect(); });
+document.addEventListener("visibilitychange", () => { lastFrameAt = performance.now(); });
 window.addEventListener("online", () => { if (wanted && !session) connect(); });
 
 if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(countFrame);
