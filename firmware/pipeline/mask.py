@@ -67,18 +67,14 @@ class Masker:
 
     def _fill_ellipse(self, target: Planes, region: Ellipse) -> Ellipse:
         whole = Ellipse(round(region.cx), round(region.cy), math.ceil(region.rx), math.ceil(region.ry))
-        _draw(target.y, whole, self.fill.y)
-        # One chroma sample belongs to four pixels: half the axes, rounded up, covers each of them.
-        half = Ellipse(whole.cx // 2, whole.cy // 2, whole.rx // 2 + 1, whole.ry // 2 + 1)
-        _draw(target.u, half, self.fill.u)
-        _draw(target.v, half, self.fill.v)
+        inside = np.zeros((target.height, target.width), np.uint8)
+        cv2.ellipse(inside, (int(whole.cx), int(whole.cy)), (int(whole.rx), int(whole.ry)), 0, 0, 360, 1, -1)
+        target.y[inside > 0] = self.fill.y
+        # One chroma sample belongs to four pixels: it goes where any of them is hidden.
+        shared = inside.reshape(target.height // 2, 2, target.width // 2, 2).max(axis=(1, 3)) > 0
+        target.u[shared] = self.fill.u
+        target.v[shared] = self.fill.v
         return whole
-
-
-def _draw(plane: Plane, ellipse: Ellipse, value: int) -> None:
-    centre = (int(ellipse.cx), int(ellipse.cy))
-    axes = (int(ellipse.rx), int(ellipse.ry))
-    cv2.ellipse(plane, centre, axes, 0, 0, 360, value, thickness=-1)
 
 
 def on_even_pixels(box: Box, width: int, height: int) -> Box:

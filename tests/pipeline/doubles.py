@@ -1,4 +1,4 @@
-"""Doubles that satisfy the ports: a camera of numbered frames, detectors told what to do, a counting encoder."""
+"""Doubles that satisfy the ports: a camera of numbered frames, a detector that does as told, an encoder."""
 
 import threading
 import time

@@ -27,9 +27,7 @@ class Rig:
         self.camera, self.detector = camera, detector
         self.encoder = KeepingEncoder()
         self.packets: list[Packet[Redacted]] = []
-        self.flow = Flow(
-            camera, [detector], self.encoder, self.packets.append, PEOPLE, look, SystemClock()
-        )
+        self.flow = Flow(camera, [detector], self.encoder, self.packets.append, PEOPLE, look, SystemClock())
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

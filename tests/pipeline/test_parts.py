@@ -1,0 +1,91 @@
+"""Mailbox, hold, worker and the detectors' picture."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from firmware.core.frames import Planes
+from firmware.core.raw import RawFrame
+from firmware.pipeline.hold import Hold
+from firmware.pipeline.mailbox import Mailbox
+from firmware.pipeline.view import detector_picture
+from firmware.pipeline.worker import Worker
+
+
+def frame(seq: int, released: list[int]) -> RawFrame:
+    planes = Planes.of(np.zeros((96, 64), np.uint8))
+    return RawFrame(planes, seq, seq, on_release=lambda: released.append(seq))
+
+
+async def test_newest_frame_wins_and_the_displaced_one_is_released_and_counted() -> None:
+    released: list[int] = []
+    mailbox = Mailbox()
+    mailbox.put(frame(1, released))
+    mailbox.put(frame(2, released))
+    assert (released, mailbox.dropped) == ([1], 1)
+    assert (await mailbox.take()).seq == 2
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await mailbox.take()
+    mailbox.put(frame(3, released))
+    mailbox.close()
+    assert released == [1, 3]
+
+
+def test_hold_keeps_the_stated_number_and_gives_the_oldest() -> None:
+    released: list[int] = []
+    hold = Hold(2)
+    assert hold.push(frame(1, released)) is None
+    assert hold.push(frame(2, released)) is None
+    oldest = hold.push(frame(3, released))
+    assert oldest is not None
+    assert oldest.seq == 1
+    hold.close()
+    assert released == [2, 3]
+
+
+def test_lease_is_returned_once_and_only_by_the_last_holder() -> None:
+    released: list[int] = []
+    one = frame(1, released)
+    one.lease()
+    one.release()
+    assert released == []
+    one.release()
+    assert released == [1]
+    with pytest.raises(ValueError, match="twice"):
+        one.release()
+    with pytest.raises(ValueError, match="already"):
+        one.lease()
+
+
+async def test_worker_returns_raises_and_accounts_for_its_thread() -> None:
+    async with Worker("test-worker") as worker:
+        assert await worker.run(lambda: threading.current_thread().name) == "test-worker"
+
+        def fail() -> None:
+            raise KeyError("inside")
+
+        with pytest.raises(KeyError, match="inside"):
+            await worker.run(fail)
+        await worker.run(lambda: sum(range(200_000)))
+    assert worker.calls == 3
+    assert worker.cpu_ns > 0
+
+
+def test_detector_picture_keeps_aspect_and_colour() -> None:
+    i420 = np.empty((720 * 3 // 2, 1280), np.uint8)
+    planes = Planes.of(i420)
+    planes.y[:], planes.u[:], planes.v[:] = 81, 90, 240  # red in BT.601 limited range
+    picture = detector_picture(RawFrame(planes, 5, 6), 640)
+    assert picture.bgr.shape == (360, 640, 3)
+    assert np.abs(picture.bgr.astype(int) - (0, 0, 254)).max() <= 2
+    assert (picture.captured_ns, picture.seq) == (5, 6)
+
+
+def test_detector_picture_prefers_what_the_camera_made_small() -> None:
+    planes = Planes.of(np.zeros((720 * 3 // 2, 1280), np.uint8))
+    lores = Planes.of(np.full((360 * 3 // 2, 640), 128, np.uint8))
+    picture = detector_picture(RawFrame(planes, 0, 0, lores=lores), 640)
+    assert picture.bgr.mean() > 100

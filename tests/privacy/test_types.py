@@ -1,0 +1,88 @@
+"""Strict mypy accepts the allowed uses of frames and packets and rejects each forbidden one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEADER = """
+from firmware.core.frames import Packet, Raw, Redacted, RedactedFrame, Verdict
+from firmware.core.geometry import Box
+from firmware.core.raw import RawFrame
+from firmware.pipeline.encode import RedactedRendition
+from firmware.pipeline.flow import Flow
+from firmware.pipeline.mask import Masker
+from firmware.stream.hub import RedactedHub
+
+def record_in_the_clear(packet: Packet[Redacted]) -> None: ...
+
+def use(
+    hub: RedactedHub, rendition: RedactedRendition, raw_frame: RawFrame, redacted_frame: RedactedFrame,
+    raw: Packet[Raw], redacted: Packet[Redacted], masker: Masker,
+) -> None:
+"""
+
+ALLOWED = [
+    "hub.publish(redacted)",
+    "record_in_the_clear(redacted)",
+    "rendition.encode(redacted_frame)",
+    "rendition.encode(masker.mask(raw_frame, [Box(0, 0, 1, 1)], Verdict.VERIFIED))",
+]
+
+FORBIDDEN = {
+    "hub.publish(raw)": "arg-type",
+    "record_in_the_clear(raw)": "arg-type",
+    "rendition.encode(raw_frame)": "arg-type",
+    "packet: Packet[Redacted] = raw": "assignment",
+    "frame: RedactedFrame = raw_frame": "assignment",
+    "redacted_frame.i420 = raw_frame.planes.y": "misc",
+    "packet = Packet(b'', True, 0, 0, Verdict.BLIND, Raw); hub.publish(packet)": "arg-type",
+    "packet = Packet[Redacted](b'', True, 0, 0, Verdict.BLIND, Raw)": "arg-type",
+    "packet = Packet(b'', True, 0, 0, Verdict.BLIND, str)": "type-var",
+    "class Sub(Redacted): pass": "misc",
+}
+
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Check every snippet in one run of mypy; returns the error codes by snippet."""
+    folder = tmp_path_factory.mktemp("snippets")
+    snippets = [*ALLOWED, *FORBIDDEN]
+    for index, snippet in enumerate(snippets):
+        (folder / f"snippet_{index}.py").write_text(f"{HEADER}    {snippet}\n", encoding="utf-8")
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--no-error-summary",
+            "--config-file",
+            str(root / "pyproject.toml"),
+        ]
+        + [str(folder / f"snippet_{index}.py") for index in range(len(snippets))],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode in {0, 1}, done.stderr
+    found: dict[str, list[str]] = {snippet: [] for snippet in snippets}
+    for line in done.stdout.splitlines():
+        if "snippet_" in line and "error:" in line:
+            index = int(line.partition("snippet_")[2].partition(".py")[0])
+            found[snippets[index]].append(line.rpartition("[")[2].rstrip("]"))
+    return found
+
+
+@pytest.mark.parametrize("snippet", ALLOWED)
+def test_allowed_use_is_accepted(complaints: dict[str, list[str]], snippet: str) -> None:
+    assert complaints[snippet] == []
+
+
+@pytest.mark.parametrize(("snippet", "code"), FORBIDDEN.items())
+def test_forbidden_use_is_rejected(complaints: dict[str, list[str]], snippet: str, code: str) -> None:
+    assert code in complaints[snippet]
