@@ -15,7 +15,7 @@ from aioice.ice import Connection, StunProtocol
 from aiortc import RTCRtpSender, RTCRtpTransceiver
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcicetransport import RTCIceCandidate
-from aiortc.sdp import candidate_from_sdp
+from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from firmware.errors import DriverUnavailable
 from firmware.stream.ice import IcePlan
@@ -135,6 +135,18 @@ def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
     if not any(codec.mimeType == "video/H264" for codec in codecs):
         raise DriverUnavailable(f"this aiortc has no H.264{_REINSTALL}")
     transceiver.setCodecPreferences(codecs)
+
+
+def require_parsable(offer: str) -> None:
+    """Try aiortc's SDP parser outside a coroutine, where its StopIteration would come out as RuntimeError.
+
+    Raises:
+        ValueError: the parser cannot take the offer.
+    """
+    try:
+        SessionDescription.parse(offer)
+    except NEGOTIATION_ERRORS as exc:
+        raise ValueError("the offer cannot be parsed") from exc
 
 
 def parse_candidate(text: str) -> RTCIceCandidate:

@@ -108,8 +108,11 @@ def _check_media(session: Section, part: Section) -> None:
     if not _MEDIA.fullmatch(part.head):
         raise OfferMalformed("a media line is malformed")
     _require(part.values("mid"), _MID, "mid")
-    for name, pattern in (("ice-ufrag", _UFRAG), ("ice-pwd", _PWD), ("fingerprint", _FINGERPRINT)):
+    for name, pattern in (("ice-ufrag", _UFRAG), ("ice-pwd", _PWD)):
         _require(part.values(name) or session.values(name), pattern, name)
+    fingerprints = part.values("fingerprint") or session.values("fingerprint")
+    if not any(_FINGERPRINT.fullmatch(value.strip()) for value in fingerprints):
+        raise OfferMalformed("the offer has no SHA-2 fingerprint")
     setup = part.values("setup") or session.values("setup")
     if setup not in (["actpass"], ["active"], ["passive"]):
         raise OfferMalformed("the offer has no setup attribute")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from aiohttp import web
 from firmware.stream.admission import Admission, add_security_headers, admit
 from firmware.stream.aiortc_seams import check_seams
 from firmware.stream.hub import RedactedHub
-from firmware.stream.ice import read_policy
+from firmware.stream.ice import IcePolicy, read_policy
 from firmware.stream.listen import Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.pages import Pages
@@ -33,20 +34,36 @@ class ServedAddress:
     port: int
 
 
-def build(
-    options: StreamOptions, listen: Listen, viewers: Viewers, hub: RedactedHub, status: StatusSource
-) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the files, the packages and the environment had to give before anything listens."""
+
+    listen: Listen
+    tls: ssl.SSLContext | None
+    policy: IcePolicy
+    pages: Pages
+
+
+def prepare(options: StreamOptions) -> Prepared:
+    """Check the options and read every file; blocks, so it runs in a thread. Raises as `serve` does."""
+    check_seams()
+    listen = read_listen(options.listen)
+    tls = read_tls(options, listen)
+    return Prepared(listen, tls, read_policy(options.ice_addresses, os.environ), Pages(options.contact))
+
+
+def build(options: StreamOptions, made: Prepared, viewers: Viewers, telemetry: Telemetry) -> web.Application:
     """Return the web application."""
     rules = Admission(
-        listen.loopback,
+        made.listen.loopback,
         frozenset(name.lower() for name in options.host_names),
         frozenset(options.origins),
     )
     app = web.Application(client_max_size=MAX_BODY, middlewares=[problems, admit(rules)])
     app.on_response_prepare.append(add_security_headers)
-    Pages(options.contact).add_to(app)
+    made.pages.add_to(app)
     Whep(viewers).add_to(app)
-    Telemetry(hub, viewers, status).add_to(app)
+    telemetry.add_to(app)
     return app
 
 
@@ -61,20 +78,17 @@ async def serve(
         PortInUse: the address is taken or cannot be bound.
         DriverUnavailable: the installed aiortc or aioice is not the one this release was made for.
     """
-    check_seams()
-    listen = read_listen(options.listen)
-    tls = read_tls(options, listen)
-    policy = read_policy(options.ice_addresses, os.environ)
-    viewers = Viewers(hub, policy, most=options.max_viewers, connect_within_s=options.connect_within_s)
-    with bind(listen) as sock:
-        bound = replace(listen, port=sock.getsockname()[1])
-        app = build(options, bound, viewers, hub, status)
+    made = await asyncio.to_thread(prepare, options)
+    viewers = Viewers(hub, made.policy, most=options.max_viewers, connect_within_s=options.connect_within_s)
+    app = build(options, made, viewers, Telemetry(hub, viewers, status))
+    with bind(made.listen) as sock:
+        bound = replace(made.listen, port=sock.getsockname()[1])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         reaper = tasks.create_task(viewers.reap(), name="stream reaper")
         try:
-            await web.SockSite(runner, sock, ssl_context=tls).start()
-            yield ServedAddress(bound.url("https" if tls else "http"), bound.host, bound.port)
+            await web.SockSite(runner, sock, ssl_context=made.tls).start()
+            yield ServedAddress(bound.url("https" if made.tls else "http"), bound.host, bound.port)
         finally:
             reaper.cancel()
             await viewers.close()

@@ -12,6 +12,7 @@ from firmware.stream.aiortc_seams import (
     on_keyframe_request,
     parse_candidate,
     prefer_h264,
+    require_parsable,
 )
 from firmware.stream.hub import RedactedHub
 from firmware.stream.ice import IcePlan
@@ -55,6 +56,7 @@ class Session:
         self._ufrag = offer.ufrag
         self._prepare(offer.kinds)
         try:
+            require_parsable(text)
             await self._peer.setRemoteDescription(RTCSessionDescription(sdp=text, type="offer"))
             self._require_one_transport()
             await self._peer.setLocalDescription(await self._peer.createAnswer())

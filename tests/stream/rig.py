@@ -13,6 +13,7 @@ import numpy as np
 from aiohttp import ClientSession, ClientTimeout
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
+from multidict import CIMultiDict
 
 from firmware.core.frames import Packet, Raw, Redacted, Verdict
 from firmware.stream.hub import RedactedHub
@@ -163,10 +164,10 @@ class Rig:
     address: ServedAddress
     asked: list[float] = field(default_factory=list)
 
-    async def post(self, offer: str | bytes, **headers: str) -> tuple[int, dict[str, str], str]:
+    async def post(self, offer: str | bytes, **headers: str) -> tuple[int, CIMultiDict[str], str]:
         headers = {"Content-Type": "application/sdp"} | {k.replace("_", "-"): v for k, v in headers.items()}
         async with self.http.post(f"{self.url}/whep/redacted", data=offer, headers=headers) as answer:
-            return answer.status, dict(answer.headers), await answer.text()
+            return answer.status, answer.headers.copy(), await answer.text()
 
     async def sessions(self) -> int:
         async with self.http.get(f"{self.url}/api/v1/status") as answer:
