@@ -1,0 +1,83 @@
+"""A clip as a camera: frames in order, over and over, and clear words where it is damaged."""
+
+import asyncio
+import wave
+from pathlib import Path
+
+import pytest
+
+from firmware.config.drivers import FileOptions
+from firmware.core.scene import read_number
+from firmware.drivers.camera_file import open_camera
+from firmware.errors import CameraLost, EndOfSource, SourceCorrupt, SourceNotFound
+from tests.drivers.clips import write_clip
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "numbers.mp4"
+    write_clip(path)
+    return path
+
+
+def options(path: Path, *, loop: bool = False) -> FileOptions:
+    return FileOptions(driver="file", path=str(path), loop=loop, realtime=False)
+
+
+async def numbers(path: Path, count: int, *, loop: bool = False) -> list[int | None]:
+    async with open_camera(options(path, loop=loop)) as camera:
+        frames = [await asyncio.to_thread(camera.capture) for _ in range(count)]
+        assert [frame.seq for frame in frames] == list(range(count))
+        return [read_number(frame.planes.y) for frame in frames]
+
+
+async def test_every_frame_in_order_then_the_end(clip: Path) -> None:
+    assert await numbers(clip, 50) == list(range(50))
+    with pytest.raises(EndOfSource):
+        await numbers(clip, 51)
+
+
+async def test_loops_as_a_camera_that_never_ends(clip: Path) -> None:
+    assert await numbers(clip, 120, loop=True) == [n % 50 for n in range(120)]
+
+
+async def test_size_and_rate_are_told(clip: Path) -> None:
+    async with open_camera(options(clip)) as camera:
+        assert (camera.info.width, camera.info.height, camera.info.fps) == (640, 64, 25)
+
+
+async def test_missing_clip(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound, match="no such file"):
+        await numbers(tmp_path / "none.mp4", 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a clip at all" * 100, b"\0" * 5000])
+async def test_file_that_is_no_clip(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceCorrupt, match=r"noise\.mp4"):
+        await numbers(path, 1)
+
+
+@pytest.fixture
+def cut_clip(clip: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "cut.mp4"
+    whole = clip.read_bytes()
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    return path
+
+
+async def test_clip_that_breaks_off_is_a_camera_lost_and_not_an_end(cut_clip: Path) -> None:
+    with pytest.raises(CameraLost, match=r"cut\.mp4: breaks off after \d+ frames"):
+        await numbers(cut_clip, 200, loop=True)
+
+
+async def test_clip_without_picture(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(b"\0\0" * 8000)
+    with pytest.raises(SourceCorrupt, match=r"sound\.wav: has no video stream"):
+        await numbers(path, 1)

@@ -1,0 +1,51 @@
+"""Video4Linux without a device: what can be shown here is the error and the Motion JPEG decoder.
+
+That frames flow from a real or virtual device is not shown by these tests: test machines have none.
+"""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from firmware.config.drivers import V4l2Options
+from firmware.drivers.camera_v4l2 import MotionJpeg, open_camera
+from firmware.errors import CameraLost, SourceNotFound
+
+
+async def test_no_such_device() -> None:
+    with pytest.raises(SourceNotFound, match=r"/dev/video99: .*plug the camera in"):
+        async with open_camera(V4l2Options(driver="v4l2", device="/dev/video99")):
+            pass
+
+
+async def test_device_that_is_no_camera() -> None:
+    with pytest.raises(SourceNotFound, match="/dev/null"):
+        async with open_camera(V4l2Options(driver="v4l2", device="/dev/null")):
+            pass
+
+
+def jpeg(width: int, height: int) -> np.ndarray:
+    context = av.CodecContext.create("mjpeg", "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height, context.pix_fmt = width, height, "yuvj422p"
+    context.time_base = Fraction(1, 25)
+    frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), (30, 90, 200), np.uint8), format="bgr24")
+    (packet,) = context.encode(frame.reformat(format="yuvj422p"))
+    return np.frombuffer(bytes(packet), np.uint8)
+
+
+def test_motion_jpeg_becomes_limited_range_planes() -> None:
+    planes = MotionJpeg()(jpeg(64, 48), 64, 48)
+    assert planes.y.shape == (48, 64)
+    bgr = np.array([30, 90, 200])
+    luma = 16 + (bgr * (24.97, 128.55, 65.48)).sum() / 255
+    assert abs(float(planes.y.mean()) - luma) < 3
+
+
+def test_damaged_or_resized_motion_jpeg_is_a_camera_lost() -> None:
+    with pytest.raises(CameraLost):
+        MotionJpeg()(np.zeros(100, np.uint8), 64, 48)
+    with pytest.raises(CameraLost, match="another size"):
+        MotionJpeg()(jpeg(32, 32), 64, 48)
