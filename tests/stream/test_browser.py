@@ -22,13 +22,15 @@ STATS = """async () => {
   return {
     width: v.videoWidth, height: v.videoHeight, frames: v.getVideoPlaybackQuality().totalVideoFrames,
     dropped: v.getVideoPlaybackQuality().droppedVideoFrames,
-    connection: text('connection-text'), badge: text('badge-text'), meaning: text('meaning'), fps: text('fps'),
-    delay: text('delay'), curtain: !document.getElementById('curtain').hidden, curtainText: text('curtain'),
+    connection: text('connection-text'), badge: text('badge-text'), meaning: text('meaning'),
+    fps: text('fps'), delay: text('delay'), curtain: !document.getElementById('curtain').hidden,
+    curtainText: text('curtain'),
   };
 }"""
 WIDE = """() => [...document.querySelectorAll('body *')].filter(e => {
   const box = e.getBoundingClientRect();
-  return box.width > 1 && getComputedStyle(e).clipPath === 'none' && (box.right > innerWidth + 0.5 || box.left < -0.5);
+  const seen = box.width > 1 && getComputedStyle(e).clipPath === 'none';
+  return seen && (box.right > innerWidth + 0.5 || box.left < -0.5);
 }).map(e => e.tagName + '#' + e.id)"""
 
 
@@ -150,19 +152,37 @@ async def test_the_page_reconnects_by_itself() -> None:
         ]
 
 
-@pytest.mark.parametrize("path", ["/", "/privacy"])
-@pytest.mark.parametrize("size", [(390, 844), (320, 640), (1280, 800)])
-async def test_nothing_overflows(path: str, size: tuple[int, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_nothing_overflows_at_any_size(scheme: str, tmp_path: Path) -> None:
     folder = Path(os.environ.get("VEILCAM_SCREENSHOTS", tmp_path))
-    viewport = {"width": size[0], "height": size[1]}
-    async with rig(camera=True) as r, chromium() as browser, context(browser, viewport=viewport) as ctx:
+    async with rig(camera=True) as r, chromium() as browser, context(browser, color_scheme=scheme) as ctx:
         shown = await opened(await ctx.new_page(), r)
         await shown.until("width", WIDTH)
         await shown.until("curtain", value=False)
         await asyncio.sleep(2.2)
-        if path != "/":
-            await shown.page.goto(r.url + path)
-        assert await shown.page.evaluate(WIDE) == []
-        assert await shown.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
-        shot = await shown.page.screenshot()
-        await asyncio.to_thread((folder / f"{path.strip('/') or 'viewer'}-{size[0]}.png").write_bytes, shot)
+        for path in ("/", "/privacy"):
+            if path != "/":
+                await shown.page.goto(r.url + path)
+            for width, height in ((1280, 800), (390, 844), (320, 640)):
+                await shown.page.set_viewport_size({"width": width, "height": height})
+                assert await shown.page.evaluate(WIDE) == [], (path, width)
+                assert await shown.page.evaluate("() => document.documentElement.scrollWidth") <= width
+                shot = await shown.page.screenshot()
+                name = f"{path.strip('/') or 'viewer'}-{width}-{scheme}.png"
+                await asyncio.to_thread((folder / name).write_bytes, shot)
+
+
+async def test_every_control_and_landmark_has_a_name() -> None:
+    async with rig() as r, chromium() as browser, context(browser) as ctx:
+        page = await ctx.new_page()
+        for path, heading in (("/", "Veilcam"), ("/privacy", "What does this camera see?")):
+            await page.goto(r.url + path)
+            assert await page.evaluate("() => document.documentElement.lang") == "en"
+            assert await page.title()
+            assert await page.get_by_role("heading", level=1).all_inner_texts() == [heading]
+            assert await page.get_by_role("main").count() == 1
+        await page.goto(r.url + "/")
+        for name in ("Stop watching", "Full screen"):
+            assert await page.get_by_role("button", name=name).count() == 1
+        assert await page.get_by_role("link", name="What does this camera see?").count() == 1
+        assert await page.get_by_label("Live picture of the camera, with people hidden").count() == 1
