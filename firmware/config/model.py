@@ -54,8 +54,8 @@ class ConvertedSource(Strict):
     inputs: tuple[str, ...]
     width: int = Field(gt=0)
     height: int = Field(gt=0)
-    self_test_sha256: Sha256
-    """SHA-256 of the rounded outputs on a fixed input; see `provision.nanodet`."""
+    self_test: tuple[float, ...] = Field(min_length=1)
+    """Sampled outputs on a fixed input, compared with a tolerance; see `provision.selftest`."""
 
 
 Source: TypeAlias = Annotated[
@@ -96,7 +96,7 @@ class Manifest(Strict):
     name: str
     title: str
     head: Literal["yunet", "centerface", "blazeface", "nanodet", "picture"]
-    finds: Kind | None
+    finds: Kind | None = None
     """What it finds; None for a picture that is only shown."""
     licence: str
     homepage: str
