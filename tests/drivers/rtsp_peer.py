@@ -15,7 +15,8 @@ Gst.init(None)
 server = GstRtspServer.RTSPServer(address="127.0.0.1", service="0")
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(
-    f'( filesrc location="{sys.argv[1]}" ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 )'
+    f'( filesrc location="{sys.argv[1]}" ! qtdemux ! h264parse '
+    "! rtph264pay name=pay0 pt=96 config-interval=-1 )"
 )
 server.get_mount_points().add_factory("/live", factory)
 server.attach(None)

@@ -1,0 +1,148 @@
+"""The real pipeline (scene, models, x264) with a detector that is made to fail or stall.
+
+Packets are decoded as a viewer's player would, and every decoded picture is held against the truth.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import av
+import numpy as np
+import pytest
+
+from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
+from firmware.config.model import ModelCache, choose_chain, load_chains, load_manifests
+from firmware.config.profile import find_profile
+from firmware.core.frames import Detection, Packet, Redacted, Verdict
+from firmware.core.policy import PEOPLE
+from firmware.core.raw import DetectorPicture
+from firmware.pipeline.detect import LookOptions
+from firmware.pipeline.flow import Flow
+from firmware.ports import Detector, OpensDetector, SystemClock
+from tests.e2e.camera import Judged, judge
+
+pytestmark = [pytest.mark.models, pytest.mark.timeout(240)]
+
+
+class Sabotaged:
+    """Passes looks on to a real detector until told otherwise."""
+
+    def __init__(self) -> None:
+        self.before: Callable[[], None] = lambda: None
+
+    def wrap(self, opens: OpensDetector) -> OpensDetector:
+        outer = self
+
+        class Wrapped:
+            def __init__(self, inner: Detector) -> None:
+                self._inner = inner
+                self.name = inner.name
+
+            def detect(self, picture: DetectorPicture) -> Sequence[Detection]:
+                outer.before()
+                return self._inner.detect(picture)
+
+        @asynccontextmanager
+        async def opener() -> AsyncIterator[Detector]:
+            async with opens() as inner:
+                yield Wrapped(inner)
+
+        return opener
+
+
+class Viewer:
+    """Decodes packets as they are released."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[Verdict] = []
+        self.judged: list[Judged] = []
+        self._packets: list[Packet[Redacted]] = []
+        self._decoder = av.CodecContext.create("h264", "r")
+
+    def __call__(self, packet: Packet[Redacted]) -> None:
+        self.verdicts.append(packet.verdict)
+        self._packets.append(packet)
+
+    def decode(self) -> list[Judged]:
+        """Decode and judge what came so far."""
+        assert isinstance(self._decoder, av.VideoCodecContext)
+        for packet in self._packets[len(self.judged) :]:
+            (frame,) = self._decoder.decode(av.Packet(packet.data))
+            bgr = frame.reformat(format="bgr24", src_colorspace="ITU709").to_ndarray()
+            self.judged.append(judge(np.asarray(bgr, np.uint8)))
+        return self.judged
+
+
+def all_chains(cache: ModelCache) -> list[str]:
+    return [chain.name for chain in load_chains() if cache.complete(chain, load_manifests())]
+
+
+def bound(cache: ModelCache, chain: str = "auto") -> BoundDetectors:
+    return bind_detectors(find_profile("laptop").detectors, chain, cache)
+
+
+@asynccontextmanager
+async def running(detectors: BoundDetectors, sabotaged: Sabotaged, viewer: Viewer) -> AsyncIterator[Flow]:
+    profile = find_profile("laptop")
+    look = LookOptions(rate_hz=10, deadline_s=2.0, stall_limit_s=60, backoff_s=0.05)
+    async with bind_camera(profile.camera)() as scene:
+        info = scene.info
+        encoder = bind_encoder(profile.encoder)(info.width, info.height, info.fps)
+        openers = [sabotaged.wrap(opens) for opens in detectors.openers]
+        flow = Flow(scene, openers, encoder, viewer, PEOPLE, look, SystemClock())
+        async with flow, asyncio.TaskGroup() as tasks:
+            stages = [tasks.create_task(stage) for stage in flow.stages()]
+            yield flow
+            for stage in stages:
+                stage.cancel()
+
+
+async def until(met: Callable[[], bool], seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not met():
+            await asyncio.sleep(0.01)
+
+
+def fail() -> None:
+    raise RuntimeError("made to fail")
+
+
+@pytest.mark.parametrize("how", ["exception", "stall"])
+async def test_dead_detector_hides_the_whole_picture_and_it_comes_back(
+    model_cache: ModelCache, how: str
+) -> None:
+    sabotaged, viewer, go_on = Sabotaged(), Viewer(), threading.Event()
+    detectors = await asyncio.to_thread(bound, model_cache)
+    async with running(detectors, sabotaged, viewer) as flow:
+        await until(lambda: viewer.verdicts.count(Verdict.VERIFIED) > 5)
+        sabotaged.before = fail if how == "exception" else lambda: go_on.wait(50) and None
+        await until(lambda: bool(flow.witness.reason))
+        lost_at = len(viewer.verdicts)
+        await until(lambda: len(viewer.verdicts) > lost_at + 30)
+        blind_until = len(viewer.verdicts)
+        sabotaged.before = lambda: None
+        go_on.set()
+        await until(lambda: viewer.verdicts[-1] is Verdict.VERIFIED)
+        judged = await asyncio.to_thread(viewer.decode)
+    # At most the one frame that was being masked when the detector died.
+    assert set(viewer.verdicts[lost_at + 1 : blind_until]) == {Verdict.BLIND}
+    assert all(j.blind for j in judged[lost_at + 1 : blind_until])
+    assert [j for j in judged if j.showing] == []
+    assert judged[-1].number is not None
+
+
+async def test_no_face_shows_with_any_chain(model_cache: ModelCache) -> None:
+    chains = all_chains(model_cache)
+    assert chains, "set-up brings at least one chain"
+    for chain in chains:
+        viewer = Viewer()
+        detectors = await asyncio.to_thread(bound, model_cache, chain)
+        async with running(detectors, Sabotaged(), viewer):
+            await until(lambda viewer=viewer: len(viewer.verdicts) > 150, 120)
+            judged = await asyncio.to_thread(viewer.decode)
+        assert [j for j in judged if j.showing] == [], chain
+        assert judged[0].blind, "nothing is shown before the first look"
+        assert sum(j.number is not None for j in judged) > 100, chain
+        assert choose_chain(model_cache, load_manifests(), chain).name == chain
