@@ -6,6 +6,7 @@ Every seam is set on one session's own objects: nothing global is replaced.
 """
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -62,6 +63,13 @@ def check_seams() -> None:
         found = tuple(inspect.signature(function).parameters)
         if found != expected:
             raise DriverUnavailable(f"{name} takes {found} and not {expected}{_REINSTALL}")
+
+
+def keep_quiet() -> None:
+    """Hold both packages' logs at warnings: below, they write ICE passwords and viewers' addresses."""
+    for package in PINNED:
+        logger = logging.getLogger(package)
+        logger.setLevel(max(logger.level, logging.WARNING))
 
 
 def _require_version(package: str, pinned: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from aiohttp import web
 
 from firmware.stream.admission import Admission, add_security_headers, admit
-from firmware.stream.aiortc_seams import check_seams
+from firmware.stream.aiortc_seams import check_seams, keep_quiet
 from firmware.stream.hub import RedactedHub
 from firmware.stream.ice import IcePolicy, read_policy
 from firmware.stream.listen import Listen, bind, read_listen, read_tls
@@ -47,6 +47,7 @@ class Prepared:
 def prepare(options: StreamOptions) -> Prepared:
     """Check the options and read every file; blocks, so it runs in a thread. Raises as `serve` does."""
     check_seams()
+    keep_quiet()
     listen = read_listen(options.listen)
     tls = read_tls(options, listen)
     return Prepared(listen, tls, read_policy(options.ice_addresses, os.environ), Pages(options.contact))

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import logging
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from aiohttp.test_utils import make_mocked_request
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,9 +18,13 @@ from multidict import CIMultiDict
 from firmware.core.frames import Verdict
 from firmware.errors import ConfigError, PortInUse
 from firmware.stream.hub import RedactedHub
+from firmware.stream.ice import IcePolicy, Reach
 from firmware.stream.listen import Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
+from firmware.stream.problem import Refused
 from firmware.stream.server import serve
+from firmware.stream.telemetry import Telemetry
+from firmware.stream.viewers import Viewers
 from tests.stream.peer import candidates, strip_candidates, viewer
 from tests.stream.rig import Rig, Status, rig, until
 
@@ -89,6 +95,36 @@ async def test_status_health_and_metrics() -> None:
         assert "veilcam_packets_published_total 0" in body
         r.status.change(failed=True)
         assert (await ask(r, "GET", "/healthz"))[::2] == (503, '{"status": "failed"}')
+
+
+async def test_metrics_are_for_this_machine_alone() -> None:
+    hub = RedactedHub()
+    viewers = Viewers(hub, IcePolicy(Reach.LOOPBACK), most=1, connect_within_s=1)
+    telemetry = Telemetry(hub, viewers, Status())
+    for remote in ("192.0.2.7", "2001:db8::7", ""):
+        request = make_mocked_request("GET", "/metrics").clone(remote=remote)
+        with pytest.raises(Refused, match="this machine"):
+            await telemetry.metrics(request)
+    hub.close()
+
+
+async def test_no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with rig(camera=True) as r, viewer() as v:
+        offer = await v.offer()
+        _, headers, answer = await r.post(offer, Authorization="Bearer very-secret")
+        await v.take(answer)
+        await v.frame()
+        passwords = [line.partition(":")[2] for line in (offer + answer).splitlines() if "ice-pwd" in line]
+        assert len(passwords) == 2
+        for secret in (*passwords, "very-secret", headers["Location"]):
+            assert secret not in caplog.text
+
+
+async def test_it_listens_on_ipv6_loopback() -> None:
+    async with rig(StreamOptions(listen="[::1]:0", ice_addresses="loopback")) as r:
+        assert r.url.startswith("http://[::1]:")
+        assert (await ask(r, "GET", "/healthz"))[0] == 200
 
 
 async def test_raw_is_refused_whatever_is_asked() -> None:
