@@ -1,1 +1,1 @@
-"""Decoders of model outputs: what a network's numbers mean, independent of the runtime that made them."""
+"""What goes into each network and how its outputs are read: pure arithmetic, whatever runtime runs it."""
