@@ -49,6 +49,7 @@ class Admission:
         """Say whether a page of that origin may open sessions: ours, loopback's or a configured one."""
         if "*" in self.origins or origin in self.origins:
             return True
+        # "null" and file pages have no netloc and match nothing below.
         parts = urlsplit(origin)
         if parts.netloc == authority:
             return True

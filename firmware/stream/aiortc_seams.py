@@ -17,6 +17,7 @@ from aiortc import RTCRtpSender, RTCRtpTransceiver
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import SessionDescription, candidate_from_sdp
+from OpenSSL.SSL import Error as SSLError
 
 from firmware.errors import DriverUnavailable
 from firmware.stream.ice import IcePlan
@@ -47,6 +48,9 @@ NEGOTIATION_ERRORS: Final = (
     OperationError,
 )
 """What aiortc's SDP parser and its negotiation let escape for an offer they cannot take."""
+
+CLOSING_ERRORS: Final = (*NEGOTIATION_ERRORS, OSError, SSLError)
+"""What a peer connection may raise while it is taken down in a half-open state."""
 
 _REINSTALL = "; install " + " ".join(f"{name}=={pinned}" for name, pinned in PINNED.items())
 
@@ -98,6 +102,7 @@ class IceGuard:
         self._add = connection.add_remote_candidate
         self._request = connection.request_received
         self.refused = 0
+        # An instance's own attribute goes before its class's method, for aioice's calls too.
         vars(connection).update(
             get_component_candidates=self._bind_chosen,
             add_remote_candidate=self._add_admitted,
@@ -139,6 +144,7 @@ def prefer_h264(transceiver: RTCRtpTransceiver) -> None:
         for codec in RTCRtpSender.getCapabilities("video").codecs
         if codec.mimeType in ("video/H264", "video/rtx")
     ]
+    # Every browser has constrained baseline; plain baseline only looks like it.
     codecs.sort(key=lambda codec: codec.parameters.get("profile-level-id") != "42e01f")
     if not any(codec.mimeType == "video/H264" for codec in codecs):
         raise DriverUnavailable(f"this aiortc has no H.264{_REINSTALL}")

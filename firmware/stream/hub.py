@@ -48,6 +48,7 @@ class KeyframeRequests:
 
     def want(self) -> None:
         """Ask now, or as soon as the interval has passed."""
+        # A waiting timer fires after this request, so it answers this one as well.
         if self._timer is not None:
             return
         loop = asyncio.get_running_loop()
@@ -100,6 +101,7 @@ class Subscription:
     def _restart_at_keyframe(self) -> None:
         self._awaits_keyframe = False
         self._started = True
+        # A keyframe needs nothing before it: a late viewer catches up here without asking.
         if len(self._ring) >= self._size:
             self.dropped += len(self._ring)
             self._ring.clear()
@@ -153,6 +155,7 @@ class RedactedHub:
         """Give a packet to every viewer; never waits. Raises TypeError if it is not redacted."""
         require_redacted(packet)
         self._published += 1
+        # A copy: a viewer may leave while the packet is handed out.
         for viewer in tuple(self._viewers):
             viewer.offer(packet)
 

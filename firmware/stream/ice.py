@@ -115,6 +115,7 @@ def _require_own(where: str, text: str) -> None:
             f"{where}: {text} is not the address of one interface; write all to offer every one"
         )
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    # Binding is the one test that says the same as gathering will.
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((text, 0))

@@ -86,6 +86,7 @@ async def serve(
         bound = replace(made.listen, port=sock.getsockname()[1])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
+        # The task group is the caller's: an error of the reaper ends the camera, not only this server.
         reaper = tasks.create_task(viewers.reap(), name="stream reaper")
         try:
             await web.SockSite(runner, sock, ssl_context=made.tls).start()

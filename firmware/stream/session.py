@@ -32,6 +32,7 @@ class Session:
     """A peer connection with one sending track; `id` names it in URLs, `etag` its ICE credentials."""
 
     def __init__(self, hub: RedactedHub, plan: IcePlan) -> None:
+        # Whoever knows the id may end the session, so it cannot be guessed.
         self.id = secrets.token_urlsafe(18)
         self.etag = f'"{secrets.token_hex(8)}"'
         self._hub = hub

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from firmware.stream.aiortc_seams import CLOSING_ERRORS
 from firmware.stream.hub import RedactedHub
 from firmware.stream.ice import IcePolicy
 from firmware.stream.session import Session
@@ -68,6 +69,9 @@ class Viewers:
                 await session.close()
         except TimeoutError:
             logger.warning("a viewer's session did not close within %s s", CLOSE_S)
+        except CLOSING_ERRORS as exc:
+            # One viewer's odd end must not end the reaper, and with it the camera.
+            logger.warning("a viewer's session closed with %s", type(exc).__name__)
         return True
 
     async def reap(self) -> None:
@@ -76,6 +80,7 @@ class Viewers:
             await asyncio.sleep(REAP_EVERY_S)
             dead = [name for name, session in self._sessions.items() if session.dead(self._within)]
             self.reaped += len(dead)
+            # Together, so that one slow end does not keep the others' places.
             await self._end_all(dead)
 
     async def _end_all(self, names: list[str]) -> None:

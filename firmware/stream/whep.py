@@ -27,6 +27,7 @@ class Whep:
     def add_to(self, app: web.Application) -> None:
         """Add the routes; `raw` comes first so that no later pattern can take its place."""
         app.router.add_route("OPTIONS", "/whep/{path:.*}", self.options)
+        # aiohttp takes the first route that fits.
         app.router.add_route("*", "/whep/raw{path:.*}", self.raw)
         app.router.add_post("/whep/redacted", self.open)
         app.router.add_patch("/whep/redacted/{session}", self.trickle)

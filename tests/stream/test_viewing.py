@@ -10,6 +10,7 @@ from aioice import Candidate
 
 from firmware.stream.hub import RedactedHub
 from firmware.stream.ice import IcePlan
+from firmware.stream.options import StreamOptions
 from firmware.stream.session import Session
 from tests.stream.peer import candidates, strip_candidates, viewer
 from tests.stream.rig import HEIGHT, MASK, MASK_RGB, WIDTH, rig, until
@@ -145,6 +146,28 @@ async def test_session_counts_what_it_refused() -> None:
         assert {candidate.host for candidate in remote} == {"127.0.0.1"}
     await session.close()
     hub.close()
+
+
+async def test_an_odd_end_of_one_viewer_does_not_end_the_reaper(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def odd(session: Session) -> None:
+        session._track.stop()
+        raise ConnectionError
+
+    async with rig(StreamOptions(listen="127.0.0.1:0", ice_addresses="loopback", connect_within_s=0.1)) as r:
+        async with viewer() as v:
+            with monkeypatch.context() as patch:
+                closes = Session.close
+                kept: list[Session] = []
+                patch.setattr(Session, "close", lambda session: kept.append(session) or odd(session))
+                assert (await r.post(strip_candidates(await v.offer())))[0] == 201
+                await until(lambda: kept, 5)
+            await closes(kept[0])
+            assert (await r.post(strip_candidates(await v.offer())))[0] == 201
+
+        async def none() -> bool:
+            return await r.sessions() == 0
+
+        await until(none, 5)
 
 
 def _connection(session: Session) -> Any:
