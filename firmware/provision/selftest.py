@@ -28,7 +28,7 @@ def probe(width: int, height: int) -> Array:
 
 
 def sample(outputs: Mapping[str, Array]) -> tuple[float, ...]:
-    """Return a few numbers that stand for all outputs: the highest score and spread box bins of each stride."""
+    """Return a few numbers that stand for all outputs: highest score and some box bins of each stride."""
     found: list[float] = []
     for name in sorted(outputs):
         flat = outputs[name].reshape(-1)
