@@ -1,4 +1,4 @@
-"""BlazeFace, back camera (Bazarevsky et al., 2019, "BlazeFace"); anchors as MediaPipe's SSD options make them."""
+"""BlazeFace, back camera (Bazarevsky et al., 2019); anchors as MediaPipe's SSD options make them."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def anchors(width: int, height: int) -> Tensor:
 
 
 class BlazeFace:
-    """Input (1, h, w, 3): RGB, -1 to 1; `regressors` (1, n, 16) in pixels, `classificators` (1, n, 1) logits."""
+    """Input (1, h, w, 3): RGB, -1 to 1; `regressors` (1, n, 16) pixels, `classificators` (1, n, 1) logits."""
 
     def preprocess(self, bgr: Plane) -> Tensor:
         """Turn a BGR picture (h, w, 3) into the network's input."""

@@ -1,4 +1,4 @@
-"""CenterFace: faces as points of a heat map (Xu et al., 2019, "CenterFace: Joint Face Detection and Alignment")."""
+"""CenterFace: faces as points of a heat map (Xu et al., 2019, "Joint Face Detection and Alignment")."""
 
 import numpy as np
 

@@ -1,0 +1,125 @@
+"""Reads the pictures of a clip in order, by PyAV, any number of times and one at a time."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from firmware.core.clip import ClipInfo
+from firmware.core.frames import Plane, Planes
+from firmware.core.planar import planes_of
+from firmware.core.raw import RawFrame
+from firmware.errors import SourceCorrupt, SourceNotFound
+
+DEFAULT_RATE = Fraction(25)
+LIMITED_RANGE = 1
+TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+"""Display rotation, in degrees against the clock as PyAV tells it."""
+
+
+class Clip:
+    """A clip on disk; turned as it is to be shown, odd sizes padded to even by repeating the edge."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self._path = path
+        self._threads = threads
+        with self._open() as container:
+            stream = self._video(container)
+            first = next(self._decoded(container, stream), None)
+            if first is None:
+                raise SourceCorrupt(f"{path}: holds no picture; the file is incomplete, copy it again")
+            self.info = _info(stream, first)
+
+    def frames(self) -> Iterator[RawFrame]:
+        """Decode from the beginning; `seq` counts from 0, `captured_ns` is the time stamp.
+
+        Raises:
+            SourceCorrupt: a part of the clip cannot be decoded.
+        """
+        with self._open() as container:
+            stream = self._video(container)
+            # Without a time stamp of its own a picture follows the last one at the nominal rate.
+            step = round(1e9 / self.info.rate)
+            now = -step
+            for seq, frame in enumerate(self._decoded(container, stream)):
+                stamp = None if frame.pts is None else round(frame.pts * self.info.time_base * 10**9)
+                now = now + step if stamp is None or (seq and stamp <= now) else stamp
+                yield RawFrame(self._planes(frame), now, seq)
+
+    def _open(self) -> InputContainer:
+        try:
+            return av.open(str(self._path), "r", metadata_errors="ignore")
+        except FileNotFoundError as exc:
+            raise SourceNotFound(f"{self._path}: no such file") from exc
+        except PermissionError as exc:
+            raise SourceNotFound(f"{self._path}: may not be read; check its permissions") from exc
+        except (av.FFmpegError, OSError) as exc:
+            raise SourceCorrupt(f"{self._path}: not a clip that can be read: {exc.strerror}") from exc
+
+    def _video(self, container: InputContainer) -> VideoStream:
+        if not container.streams.video:
+            raise SourceCorrupt(f"{self._path}: has no video stream")
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        stream.codec_context.thread_count = self._threads
+        return stream
+
+    def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+        count = 0
+        try:
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    raise SourceCorrupt(f"{self._path}: breaks off after {count} frames; copy it again")
+                for frame in packet.decode():
+                    count += 1
+                    yield frame
+        except (av.FFmpegError, OSError) as exc:
+            raise SourceCorrupt(
+                f"{self._path}: cannot be decoded after {count} frames: {exc.strerror}; copy it again"
+            ) from exc
+
+    def _planes(self, frame: av.VideoFrame) -> Planes:
+        planes = even_planes(frame)
+        if (planes.width, planes.height) != (self.info.width, self.info.height):
+            raise SourceCorrupt(f"{self._path}: changes its picture size on the way; cut it where it changes")
+        return planes
+
+
+def even_planes(frame: av.VideoFrame) -> Planes:
+    """Return a decoded frame as it is to be shown: turned, limited range, even width and height."""
+    width, height = frame.width + frame.width % 2, frame.height + frame.height % 2
+    planes = planes_of(frame, width, height)
+    planes = Planes(_padded(planes.y, width, height), planes.u, planes.v)
+    turn = TURNS.get(round(frame.rotation / 90) * 90 % 360)
+    if turn is None:
+        return planes
+    return Planes(*(np.asarray(cv2.rotate(p, turn), np.uint8) for p in (planes.y, planes.u, planes.v)))
+
+
+def _padded(luma: Plane, width: int, height: int) -> Plane:
+    if luma.shape == (height, width):
+        return luma
+    return np.pad(luma, ((0, height - luma.shape[0]), (0, width - luma.shape[1])), mode="edge")
+
+
+def _info(stream: VideoStream, first: av.VideoFrame) -> ClipInfo:
+    planes = even_planes(first)
+    kept = first.format.name == "yuv420p"
+    return ClipInfo(
+        width=planes.width,
+        height=planes.height,
+        rate=stream.average_rate or stream.guessed_rate or DEFAULT_RATE,
+        time_base=stream.time_base or Fraction(1, 90_000),
+        expected=stream.frames,
+        colour=(
+            int(first.color_range) if kept else LIMITED_RANGE,
+            int(first.color_primaries),
+            int(first.color_trc),
+            int(first.colorspace),
+        ),
+    )

@@ -1,0 +1,104 @@
+"""Looks at one picture several times: whole and in tiles, scaled and mirrored; what any look saw counts."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from firmware.core.frames import Detection, Kind, Plane
+from firmware.core.geometry import Box
+from firmware.core.raw import DetectorPicture, RawFrame
+from firmware.core.suppress import clusters
+from firmware.ports import Detector
+
+SAME = 0.5
+"""Boxes of two looks that overlap by more are the same face or person."""
+
+TILE_OVERLAP = 0.2
+"""Share of a tile that its neighbour sees too: whoever is cut by the one is whole in the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One look: a part of the picture, scaled, perhaps mirrored left to right."""
+
+    part: Box
+    scale: float = 1.0
+    mirrored: bool = False
+
+    def cut(self, bgr: Plane) -> Plane:
+        """Return what this look sees of a BGR picture (h, w, 3)."""
+        x, y, w, h = (round(v) for v in (self.part.x, self.part.y, self.part.w, self.part.h))
+        seen = bgr[y : y + h, x : x + w]
+        if self.scale != 1.0:
+            size = (max(1, round(w * self.scale)), max(1, round(h * self.scale)))
+            how = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_CUBIC
+            seen = np.asarray(cv2.resize(seen, size, interpolation=how), np.uint8)
+        return np.ascontiguousarray(seen[:, ::-1] if self.mirrored else seen)
+
+    def back(self, box: Box) -> Box:
+        """Return a box of this look in pixels of the whole picture."""
+        there = box.scaled(1 / self.scale, 1 / self.scale)
+        x = self.part.w - there.right if self.mirrored else there.x
+        return Box(self.part.x + x, self.part.y + there.y, there.w, there.h)
+
+
+Views = Callable[[int, int], Sequence[View]]
+"""From a picture's width and height to the looks to take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """A detector and the looks it takes at each picture."""
+
+    detector: Detector
+    views: Views
+
+    def see(self, bgr: Plane, frame: RawFrame) -> Iterator[Detection]:
+        """Take every look and tell what was found, in pixels of the whole picture."""
+        for view in self.views(bgr.shape[1], bgr.shape[0]):
+            picture = DetectorPicture(view.cut(bgr), frame.captured_ns, frame.seq)
+            for found in self.detector.detect(picture):
+                yield Detection(found.kind, view.back(found.box), found.score)
+
+
+def look(frame: RawFrame, eyes: Sequence[Eye]) -> list[Detection]:
+    """Return what any eye sees in the frame; each face and person once.
+
+    The colour conversion is at full size (BT.601, limited range): clips and pictures are not a live camera.
+    """
+    i420 = np.concatenate([plane.reshape(-1) for plane in (frame.planes.y, frame.planes.u, frame.planes.v)])
+    shape = (frame.planes.height * 3 // 2, frame.planes.width)
+    bgr = np.asarray(cv2.cvtColor(i420.reshape(shape), cv2.COLOR_YUV2BGR_I420), np.uint8)
+    return merged([found for eye in eyes for found in eye.see(bgr, frame)])
+
+
+def merged(detections: Sequence[Detection]) -> list[Detection]:
+    """Join detections of the same thing: a person's best box, for a face what all boxes of it cover."""
+    out = []
+    for kind in Kind:
+        same = [found for found in detections if found.kind is kind]
+        for group in clusters(_boxes(same), np.array([d.score for d in same], np.float32), SAME):
+            box = same[group[0]].box
+            if kind is Kind.FACE:
+                for index in group[1:]:
+                    box = box.union(same[index].box)
+            out.append(Detection(kind, box, same[group[0]].score))
+    return out
+
+
+def _boxes(detections: Sequence[Detection]) -> "np.typing.NDArray[np.float32]":
+    return np.array([(d.box.x, d.box.y, d.box.w, d.box.h) for d in detections], np.float32).reshape(-1, 4)
+
+
+def tiles(width: int, height: int, across: int, down: int) -> list[Box]:
+    """Return `across` x `down` parts that overlap by TILE_OVERLAP and cover a picture."""
+    return [Box(x, y, w, h) for y, h in _spans(height, down) for x, w in _spans(width, across)]
+
+
+def _spans(length: int, count: int) -> list[tuple[int, int]]:
+    size = math.ceil(length / (count - (count - 1) * TILE_OVERLAP))
+    step = (length - size) / max(1, count - 1)
+    return [(min(length - size, round(index * step)), size) for index in range(count)]

@@ -1,0 +1,114 @@
+"""Hides people in what was recorded: a first pass looks, a second one masks; no clip is held in memory.
+
+    frames ─▶ look (every frame, or as live) ─▶ fill over time ─▶ plan: verdict and regions of each frame
+    frames ─▶ mask by the plan ─▶ writer
+
+Whatever the second pass meets that the first has not seen is hidden whole.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from firmware.core.frames import Detection, RedactedFrame, Region, Verdict
+from firmware.core.policy import SECOND_NS, Policy
+from firmware.core.raw import RawFrame
+from firmware.pipeline.look import Eye, look
+from firmware.pipeline.mask import Masker, on_even_pixels
+from firmware.pipeline.offline_tracks import filled
+from firmware.pipeline.view import detector_picture
+from firmware.pipeline.witness import Witness
+from firmware.ports import Detector
+
+LIVE_LOOKS_PER_S = 8.0
+LIVE_PICTURE_WIDTH = 640
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What to hide in one frame; blind hides all of it."""
+
+    verdict: Verdict
+    regions: tuple[Region, ...] = ()
+
+
+BLIND = Judgement(Verdict.BLIND)
+Plan = Sequence[Judgement]
+Planner = Callable[[Iterable[RawFrame], Policy], Plan]
+"""From the frames of a clip or a picture and a policy to what to hide in each of them."""
+
+
+def thorough(eyes: Sequence[Eye]) -> Planner:
+    """Return a planner that takes every look at every frame and then looks both ways in time."""
+
+    def plan(frames: Iterable[RawFrame], policy: Policy) -> Plan:
+        times: list[int] = []
+        looks: list[list[Detection]] = []
+        size = (0, 0)
+        for frame in _leased(frames):
+            times.append(frame.captured_ns)
+            looks.append(look(frame, eyes))
+            size = (frame.planes.width, frame.planes.height)
+        return [_judged(found, policy, *size) for found in filled(times, looks)]
+
+    return plan
+
+
+def as_live(detectors: Sequence[Detector]) -> Planner:
+    """Return a planner that looks as often and as small as a live camera does."""
+
+    def plan(frames: Iterable[RawFrame], policy: Policy) -> Plan:
+        witness = Witness(policy)
+        held: deque[RawFrame] = deque()
+        judged: list[Judgement] = []
+        due = None
+        for frame in frames:
+            if due is None or frame.captured_ns >= due:
+                due = frame.captured_ns + round(SECOND_NS / LIVE_LOOKS_PER_S)
+                witness.saw(frame.seq, frame.captured_ns, _seen(frame, detectors))
+            held.append(frame)
+            if len(held) > policy.hold_frames:
+                judged.append(_witnessed(witness, held.popleft()))
+        # Nothing comes after the last frames: they are judged by what is known.
+        return judged + [_witnessed(witness, frame) for frame in held]
+
+    return plan
+
+
+def redacted(frames: Iterable[RawFrame], plan: Plan) -> Iterator[RedactedFrame]:
+    """Mask every frame by the plan."""
+    masker = Masker()
+    for index, frame in enumerate(_leased(frames)):
+        judgement = plan[index] if index < len(plan) else BLIND
+        yield masker.mask(frame, judgement.regions, judgement.verdict)
+
+
+def _leased(frames: Iterable[RawFrame]) -> Iterator[RawFrame]:
+    for frame in frames:
+        try:
+            yield frame
+        finally:
+            frame.release()
+
+
+def _judged(found: Sequence[Detection], policy: Policy, width: int, height: int) -> Judgement:
+    boxes = (on_even_pixels(policy.cover(one.kind, one.box), width, height) for one in found)
+    return Judgement(Verdict.VERIFIED, tuple(dict.fromkeys(box for box in boxes if box.area > 0)))
+
+
+def _seen(frame: RawFrame, detectors: Sequence[Detector]) -> list[Detection]:
+    picture = detector_picture(frame, LIVE_PICTURE_WIDTH)
+    sx, sy = frame.planes.width / picture.bgr.shape[1], frame.planes.height / picture.bgr.shape[0]
+    return [
+        Detection(found.kind, found.box.scaled(sx, sy), found.score)
+        for detector in detectors
+        for found in detector.detect(picture)
+    ]
+
+
+def _witnessed(witness: Witness, frame: RawFrame) -> Judgement:
+    try:
+        verdict, regions = witness.judge(frame)
+        return Judgement(verdict, tuple(regions))
+    finally:
+        frame.release()
