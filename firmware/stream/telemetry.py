@@ -70,7 +70,7 @@ def describe(status: CameraStatus, viewers: int) -> dict[str, object]:
         "verdict": status.verdict.value,
         "reason": status.reason,
         "released_fps": round(status.released_fps, 1),
-        "latency_ms": {"p50": status.latency_p50_ms, "p95": status.latency_p95_ms},
+        "latency_ms": {"p50": _tenth(status.latency_p50_ms), "p95": _tenth(status.latency_p95_ms)},
         "chain": status.chain,
         "detectors": list(status.detectors),
         "width": status.width,
@@ -80,6 +80,10 @@ def describe(status: CameraStatus, viewers: int) -> dict[str, object]:
         "released": {verdict.value: count for verdict, count in status.released.items()},
         "dropped": dict(status.dropped),
     }
+
+
+def _tenth(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def camera_metrics(status: CameraStatus) -> Iterator[str]:

@@ -98,6 +98,13 @@ async def test_every_verdict_is_explained_and_a_failure_is_not_called_verified()
         await shown.until("badge", "Verified")
         r.status.change(verdict=Verdict.PREDICTED)
         await shown.until("badge", "Predicted")
+        r.status.change(released={Verdict.VERIFIED: 900, Verdict.PREDICTED: 155, Verdict.BLIND: 45})
+
+        async def mixed() -> bool:
+            text = await shown.page.evaluate("() => document.getElementById('mix').textContent")
+            return "0 % of pictures verified, 75 % predicted, 25 % hidden whole" in text
+
+        await until(mixed, 5)
         r.status.change(verdict=Verdict.BLIND, reason="The detector is late.")
         await shown.until("badge", "Hidden")
         assert "The detector is late." in (await shown.stats())["meaning"]

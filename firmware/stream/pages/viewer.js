@@ -24,6 +24,7 @@ let cameraMs = null;
 let lastFrameAt = 0;
 let frameTimes = [];
 let previous = null;
+let mixes = [];
 
 function setConnection(state, text) {
   $("connection").dataset.state = state;
@@ -164,6 +165,18 @@ function showDelay(inbound, pair) {
   show("delay", known ? (cameraMs + (network ?? 0) + browser).toFixed(0) : "–");
 }
 
+// The label is a sample of this moment: the shares say what it missed.
+function showMix(released) {
+  mixes = [...mixes, released].slice(-11);
+  const first = mixes[0];
+  const frames = ["verified", "predicted", "blind"].map((verdict) => (released[verdict] ?? 0) - (first[verdict] ?? 0));
+  const total = frames[0] + frames[1] + frames[2];
+  if (frames.some((count) => count < 0)) mixes = [released]; // The camera has started again.
+  if (total <= 0) return show("mix", "");
+  const [verified, predicted, blind] = frames.map((count) => `${Math.round((count * 100) / total)} %`);
+  show("mix", `Last ${mixes.length - 1} s: ${verified} of pictures verified, ${predicted} predicted, ${blind} hidden whole`);
+}
+
 function duration(seconds) {
   const minutes = Math.floor(seconds / 60);
   if (minutes < 1) return `${Math.floor(seconds)} s`;
@@ -174,6 +187,7 @@ function duration(seconds) {
 
 function showStatus(status) {
   setVerdict(status.status === "failed" ? "blind" : status.verdict, status.reason);
+  showMix(status.released);
   cameraMs = status.latency_ms.p50;
   show("camera-ms", cameraMs === null ? "?" : cameraMs.toFixed(0));
   show("camera-p95", status.latency_ms.p95 === null ? "?" : status.latency_ms.p95.toFixed(0));
