@@ -1,5 +1,6 @@
 """Reads named members of a wheel or a tarball into memory; nothing is unpacked to where an archive says."""
 
+import gzip
 import lzma
 import struct
 import tarfile
@@ -61,7 +62,8 @@ def _from_zip(archive: Path, wanted: Mapping[str, int]) -> Mapping[str, bytes]:
 def _from_tar(archive: Path, wanted: Mapping[str, int]) -> Mapping[str, bytes]:
     found: dict[str, bytes] = {}
     passed = 0
-    with tarfile.open(archive, mode="r|*") as opened:
+    # Through gzip and not "r|gz", whose own reader of headers raises TypeError on short files.
+    with gzip.open(archive) as plain, tarfile.open(fileobj=plain, mode="r|") as opened:
         for count, info in enumerate(opened):
             passed += max(info.size, 0)
             if count >= MEMBERS or passed > UNPACKED or len(found) == len(wanted):
