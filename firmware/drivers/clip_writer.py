@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 from av.bitstream import BitStreamFilterContext
-from av.container import OutputContainer
+from av.container import Flags, OutputContainer
 from av.video.stream import VideoStream
 
 from firmware.core.clip import ClipInfo
@@ -46,7 +46,7 @@ def write_clip(part: Path, suffix: str, info: ClipInfo, frames: Iterable[Redacte
 
 def _encode(container: OutputContainer, info: ClipInfo, frames: Iterable[RedactedFrame], threads: int) -> int:
     # Without this the muxer signs the file with its name and version.
-    container.flags |= av.container.Flags.bitexact
+    container.flags |= int(Flags.bitexact.value)
     stream = _stream(container, info, threads)
     no_sei = BitStreamFilterContext(f"filter_units=remove_types={SEI}", stream)
     count, last = 0, None

@@ -1,0 +1,112 @@
+"""Which files `veilcam redact` works on, and how an output file comes into place: whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware.drivers.clip_writer import FORMATS
+from firmware.drivers.picture_file import SUFFIXES
+from firmware.errors import OutputError, SourceNotFound, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file to redact: where it is, where it goes, and its name in the regions file."""
+
+    source: Path
+    target: Path
+    name: str
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether it is a clip rather than a picture, by its suffix."""
+        return self.source.suffix.lower() in FORMATS
+
+
+def jobs_of(source: Path, target: Path) -> tuple[Sequence[Job], int]:
+    """Return the files to redact and how many others were skipped.
+
+    Raises:
+        SourceNotFound: there is nothing at `source`.
+        UsageError: an input would be overwritten, or a single file is neither picture nor clip.
+    """
+    if not source.exists():
+        raise SourceNotFound(f"{source}: no such file or folder")
+    found = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+    known = [p for p in found if p.suffix.lower() in (*SUFFIXES, *FORMATS)]
+    if source.is_dir():
+        _refuse_nested(source, target)
+        jobs = [Job(p, target / p.relative_to(source), p.relative_to(source).as_posix()) for p in known]
+    else:
+        place = target / source.name if target.is_dir() else target
+        jobs = [Job(p, place, source.name) for p in known]
+    _refuse_others(source, jobs)
+    _refuse_overwriting(jobs)
+    return jobs, len(found) - len(known)
+
+
+def _refuse_nested(source: Path, target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target}: is a file, but {source} is a folder; give a folder for the output")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"{target}: lies in the input {source}; give an output folder outside of it")
+
+
+def _refuse_others(source: Path, jobs: Sequence[Job]) -> None:
+    if source.is_dir():
+        return
+    kinds = ", ".join((*SUFFIXES, *FORMATS))
+    if not jobs:
+        raise UsageError(f"{source}: neither a picture nor a clip by its name; these are known: {kinds}")
+    wanted = FORMATS if jobs[0].is_clip else SUFFIXES
+    if jobs[0].target.suffix.lower() not in wanted:
+        raise UsageError(f"{jobs[0].target}: give an output name that ends in one of {', '.join(wanted)}")
+
+
+def _refuse_overwriting(jobs: Sequence[Job]) -> None:
+    sources = {job.source.resolve() for job in jobs}
+    for job in jobs:
+        if job.target.resolve() in sources:
+            raise UsageError(f"{job.target}: is an input; an input is never overwritten, give another output")
+
+
+@contextmanager
+def in_place(target: Path) -> Iterator[Path]:
+    """Give a path to write to; afterwards it is on the disk as `target`, after an error it is gone.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.touch(exist_ok=False)
+    except OSError as exc:
+        raise OutputError(
+            f"{target.parent}: cannot be written: {exc.strerror}; choose another place"
+        ) from exc
+    try:
+        yield part
+        _settle(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _settle(part: Path, target: Path) -> None:
+    try:
+        _sync(part)
+        part.replace(target)
+        _sync(target.parent)
+    except OSError as exc:
+        raise OutputError(f"{target}: cannot be put in place: {exc.strerror}; choose another place") from exc
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
