@@ -56,7 +56,12 @@ class Picamera2Options(Strict):
     height: Height = 720
     fps: Rate = 30.0
     lores_width: Width = 640
-    buffers: int = Field(default=8, ge=4, le=16, description="Camera buffers; must exceed the frames held.")
+    buffers: int = Field(
+        default=24,
+        ge=20,
+        le=32,
+        description="Camera buffers; more than the frames held, looked at and masked.",
+    )
 
 
 class ArgusOptions(Strict):

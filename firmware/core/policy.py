@@ -14,8 +14,9 @@ SECOND_NS = 1_000_000_000
 class Policy:
     """Whom to hide and how long a look at the scene holds.
 
-    Growth factors scale a box about its centre. `predict_for_ns` bounds how old the last look at or before
-    a frame may be; `coast_ns` is how long a lost track stays hidden; `hold_frames` are kept before release.
+    Growth factors scale a box about its centre. `predict_for_ns` bounds how far the looks before and after a
+    frame may be from it; `coast_ns` is how long a lost track stays hidden. At least `hold_frames` are kept
+    before release, and up to `hold_limit` while a look is awaited.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Policy:
     face_growth: float = 1.4
     body_growth: float = 1.06
     hold_frames: int = 4
+    hold_limit: int = 15
     predict_for_ns: int = SECOND_NS // 2
     coast_ns: int = SECOND_NS
 

@@ -57,7 +57,7 @@ class Flow:
         self._encoder = encoder
         self._sink = sink
         self._clock = clock
-        self._hold = Hold(policy.hold_frames)
+        self._hold = Hold(policy.hold_frames, policy.hold_limit)
         self._masker = Masker()
         self._open = AsyncExitStack()
 
@@ -83,16 +83,14 @@ class Flow:
         )
 
     async def _release(self) -> None:
-        """Hold each frame, judge the oldest, mask, encode and hand on what comes out."""
+        """Hold each frame; judge, mask and encode those that are due and hand on what comes out."""
         while True:
-            held = self._hold.push(await self.frames.take())
-            if held is None:
-                continue
-            verdict, regions = self.witness.judge(held)
-            packet = await self._mask_and_encode(held, verdict, regions)
-            if packet is not None:
-                self.measure.release(verdict, held.captured_ns, self._clock.monotonic_ns())
-                self._sink(packet)
+            for held in self._hold.push(await self.frames.take(), self.witness.settled):
+                verdict, regions = self.witness.judge(held)
+                packet = await self._mask_and_encode(held, verdict, regions)
+                if packet is not None:
+                    self.measure.release(verdict, held.captured_ns, self._clock.monotonic_ns())
+                    self._sink(packet)
 
     async def _mask_and_encode(
         self, frame: RawFrame, verdict: Verdict, regions: Sequence[Region]

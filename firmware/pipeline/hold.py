@@ -1,25 +1,48 @@
-"""Keeps the last few frames before release, so that who is first seen now is hidden in them too."""
+"""Keeps the last few frames before release, so that who is first seen now is hidden in them too.
+
+A frame leaves when what is known about it is settled (it was looked at, or looks before and after it are
+in), one for each frame that comes, so that the stream stays even. A slow look makes the queue longer, up to
+its limit; when looks have been quick for a while it gets shorter again.
+"""
 
 from collections import deque
+from collections.abc import Callable
 
 from firmware.core.raw import RawFrame
 
+CALM = 60
+"""Frames in a row that were settled early before the queue is made one shorter."""
+
 
 class Hold:
-    """A short queue of leased frames, oldest first."""
+    """A queue of leased frames, oldest first, between `least` and `most` long."""
 
-    def __init__(self, frames: int) -> None:
-        self._size = frames
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
         self._frames: deque[RawFrame] = deque()
+        self._calm = 0
 
-    def push(self, frame: RawFrame) -> RawFrame | None:
-        """Keep a frame; returns the oldest, with its lease, once more than the stated number is held."""
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def push(self, frame: RawFrame, settled: Callable[[RawFrame], bool]) -> list[RawFrame]:
+        """Keep a frame; returns those to release now, oldest first, with their leases."""
         self._frames.append(frame)
-        return self._frames.popleft() if len(self._frames) > self._size else None
+        due = []
+        if self._is_due(settled):
+            due.append(self._frames.popleft())
+            early = len(self._frames) > self._least and settled(self._frames[0])
+            self._calm = self._calm + 1 if early else 0
+        if self._calm > CALM:
+            self._calm = 0
+            due.append(self._frames.popleft())
+        return due
 
-    def age_ns(self, now_ns: int) -> int:
-        """Return how long ago the oldest held frame was captured; 0 if none is held."""
-        return now_ns - self._frames[0].captured_ns if self._frames else 0
+    def _is_due(self, settled: Callable[[RawFrame], bool]) -> bool:
+        if len(self._frames) > self._most:
+            return True
+        return len(self._frames) > self._least and settled(self._frames[0])
 
     def close(self) -> None:
         """Release every held frame."""

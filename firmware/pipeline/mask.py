@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from firmware.core.frames import Ellipse, Plane, Planes, RedactedFrame, Region, Verdict
+from firmware.core.frames import Ellipse, Planes, RedactedFrame, Region, Verdict
 from firmware.core.geometry import Box
 from firmware.core.raw import RawFrame
 

@@ -17,6 +17,7 @@ class Witness:
 
     def __init__(self, policy: Policy) -> None:
         self.reason = "no look at the scene yet"
+        self._lost = False
         self._policy = policy
         self._tracker = Tracker(policy)
         self._looks: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
@@ -29,14 +30,20 @@ class Witness:
     def saw(self, seq: int, captured_ns: int, detections: Sequence[Detection]) -> None:
         """Take in a look at the frame `seq`; looks come in the order of their frames."""
         self.reason = ""
+        self._lost = False
         self._looks.append((seq, captured_ns))
         self._tracker.observe(captured_ns, detections, self._policy.predict_for_ns)
 
     def lose(self, reason: str) -> None:
         """Looking failed: nothing that was known counts any more."""
         self.reason = reason
+        self._lost = True
         self._looks.clear()
         self._tracker.forget()
+
+    def settled(self, frame: RawFrame) -> bool:
+        """Tell whether waiting can add nothing to what is known about a frame."""
+        return self._lost or any(t >= frame.captured_ns for _, t in self._looks)
 
     def judge(self, frame: RawFrame) -> tuple[Verdict, list[Region]]:
         """Return the verdict on a frame and the regions to hide in it (none if blind: all is hidden)."""
@@ -51,10 +58,19 @@ class Witness:
             return Verdict.BLIND
         if any(seq == frame.seq for seq, _ in self._looks):
             return Verdict.VERIFIED
-        # A look at a later frame is no witness for an earlier one: someone may have left in between.
-        before = max((t for _, t in self._looks if t <= frame.captured_ns), default=None)
-        if before is None or frame.captured_ns - before > self._policy.predict_for_ns:
-            if self._looks:
-                self.reason = "the last look at the scene is too old"
-            return Verdict.BLIND
-        return Verdict.PREDICTED
+        if self._is_bracketed(frame.captured_ns):
+            return Verdict.PREDICTED
+        if self._looks:
+            self.reason = "looks at the scene come too late"
+        return Verdict.BLIND
+
+    def _is_bracketed(self, at_ns: int) -> bool:
+        """Tell whether looks before and after a moment are in, each within the stated time.
+
+        The one before alone would miss who has just come in; the one after alone who has just left.
+        """
+        before = max((t for _, t in self._looks if t <= at_ns), default=None)
+        after = min((t for _, t in self._looks if t >= at_ns), default=None)
+        if before is None or after is None:
+            return False
+        return max(at_ns - before, after - at_ns) <= self._policy.predict_for_ns

@@ -152,7 +152,7 @@ def test_state_folder_of_another_camera(run: list[str], tmp_path: Path) -> None:
 
 def test_plain_http_beyond_loopback(run: list[str]) -> None:
     done = veilcam(*run[:-1], "0.0.0.0:0")
-    fails(done, errors.ConfigError, "tls_certificate")
+    fails(done, errors.ConfigError, "HTTPS is needed beyond loopback")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
-from firmware.config.model import ModelCache, choose_chain, load_chains, load_manifests
+from firmware.config.model import ModelCache, load_chains, load_manifests
 from firmware.config.profile import find_profile
 from firmware.core.frames import Detection, Packet, Redacted, Verdict
 from firmware.core.policy import PEOPLE
@@ -85,7 +85,7 @@ def bound(cache: ModelCache, chain: str = "auto") -> BoundDetectors:
 
 @asynccontextmanager
 async def running(detectors: BoundDetectors, sabotaged: Sabotaged, viewer: Viewer) -> AsyncIterator[Flow]:
-    profile = find_profile("laptop")
+    profile = await asyncio.to_thread(find_profile, "laptop")
     look = LookOptions(rate_hz=10, deadline_s=2.0, stall_limit_s=60, backoff_s=0.05)
     async with bind_camera(profile.camera)() as scene:
         info = scene.info
@@ -125,16 +125,18 @@ async def test_dead_detector_hides_the_whole_picture_and_it_comes_back(
         sabotaged.before = lambda: None
         go_on.set()
         await until(lambda: viewer.verdicts[-1] is Verdict.VERIFIED)
+        back_at = len(viewer.verdicts)
+        await until(lambda: len(viewer.verdicts) > back_at + 15)
         judged = await asyncio.to_thread(viewer.decode)
     # At most the one frame that was being masked when the detector died.
     assert set(viewer.verdicts[lost_at + 1 : blind_until]) == {Verdict.BLIND}
     assert all(j.blind for j in judged[lost_at + 1 : blind_until])
     assert [j for j in judged if j.showing] == []
-    assert judged[-1].number is not None
+    assert any(j.number is not None for j in judged[back_at:]), "the picture is back"
 
 
 async def test_no_face_shows_with_any_chain(model_cache: ModelCache) -> None:
-    chains = all_chains(model_cache)
+    chains = await asyncio.to_thread(all_chains, model_cache)
     assert chains, "set-up brings at least one chain"
     for chain in chains:
         viewer = Viewer()
@@ -145,4 +147,4 @@ async def test_no_face_shows_with_any_chain(model_cache: ModelCache) -> None:
         assert [j for j in judged if j.showing] == [], chain
         assert judged[0].blind, "nothing is shown before the first look"
         assert sum(j.number is not None for j in judged) > 100, chain
-        assert choose_chain(model_cache, load_manifests(), chain).name == chain
+        assert detectors.chain == chain

@@ -64,7 +64,7 @@ async def test_face_is_hidden_in_every_frame_and_the_rest_is_shown() -> None:
 
 async def test_first_frames_are_blind_until_a_look_has_come() -> None:
     seen = threading.Event()
-    rig = Rig(ToldDetector(lambda picture: seen.wait(0.1) and None), NumberedCamera())
+    rig = Rig(ToldDetector(lambda picture: seen.wait(5) and None), NumberedCamera())
     async with rig.running():
         await rig.until(lambda: len(rig.packets) > 3)
         assert {packet.verdict for packet in rig.packets[:3]} == {Verdict.BLIND}
@@ -161,7 +161,7 @@ async def test_leases_stay_bounded_while_the_detector_is_slow() -> None:
     async with rig.running():
         await rig.until(lambda: len(rig.packets) > 60)
     # Held, one in each mailbox, one looked at, one masked, one just captured.
-    assert camera.most_leased <= PEOPLE.hold_frames + 5
+    assert camera.most_leased <= PEOPLE.hold_limit + 5
     assert rig.flow.detect.frames.dropped > 0
 
 
@@ -180,7 +180,7 @@ async def test_hundred_restarts_never_show_a_clear_frame() -> None:
         async with rig.running():
             await rig.until(lambda rig=rig: len(rig.packets) > 2)
         assert rig.clear_frames() == []
-        assert rig.packets[0].verdict is Verdict.BLIND or not all_hidden(rig.encoder.pictures[0][1])
+        assert (rig.packets[0].verdict is Verdict.BLIND) == all_hidden(rig.encoder.pictures[0][1])
 
 
 async def test_keyframe_wish_reaches_the_encoder() -> None:

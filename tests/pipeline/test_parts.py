@@ -34,16 +34,35 @@ async def test_newest_frame_wins_and_the_displaced_one_is_released_and_counted()
     assert released == [1, 3]
 
 
-def test_hold_keeps_the_stated_number_and_gives_the_oldest() -> None:
+def test_hold_keeps_the_least_and_releases_what_is_settled_one_by_one() -> None:
+    hold = Hold(2, 5)
+    settled: set[int] = set()
+
+    def push(seq: int) -> list[int]:
+        return [one.seq for one in hold.push(frame(seq, []), lambda held: held.seq in settled)]
+
+    settled |= {1, 2}
+    assert [push(1), push(2), push(3)] == [[], [], [1]]
+    assert push(4) == [2]
+    assert [push(5), push(6), push(7)] == [[], [], []], "3 is not settled"
+    assert push(8) == [3], "but five frames are the most that is kept"
+    settled |= {4, 5, 6, 7, 8}
+    assert push(9) == [4], "one for one, so that the stream stays even"
+
+
+def test_hold_gets_shorter_again_after_a_calm_while() -> None:
     released: list[int] = []
-    hold = Hold(2)
-    assert hold.push(frame(1, released)) is None
-    assert hold.push(frame(2, released)) is None
-    oldest = hold.push(frame(3, released))
-    assert oldest is not None
-    assert oldest.seq == 1
+    hold = Hold(2, 10)
+    for seq in range(10):
+        hold.push(frame(seq, released), lambda held: False)
+    assert len(hold) == 10
+    for seq in range(10, 1000):
+        for one in hold.push(frame(seq, released), lambda held: True):
+            one.release()
+    assert len(hold) == 2
+    assert released == sorted(released)
     hold.close()
-    assert released == [2, 3]
+    assert len(released) == 1000
 
 
 def test_lease_is_returned_once_and_only_by_the_last_holder() -> None:

@@ -22,14 +22,36 @@ def test_blind_before_the_first_look() -> None:
     assert witness.reason
 
 
-def test_looked_at_frame_is_verified_and_its_successors_are_predicted_for_the_stated_time() -> None:
+def test_looked_at_frame_is_verified_and_frames_between_looks_are_predicted() -> None:
     witness = Witness(PEOPLE)
     witness.saw(5, SECOND_NS, FOUND)
     assert witness.judge(frame(5, SECOND_NS))[0] is Verdict.VERIFIED
-    verdict, regions = witness.judge(frame(6, SECOND_NS + PEOPLE.predict_for_ns))
+    later = frame(6, SECOND_NS + 1000)
+    assert not witness.settled(later)
+    assert witness.judge(later) == (Verdict.BLIND, []), "nobody has looked since"
+    witness.saw(9, SECOND_NS + 2000, FOUND)
+    assert witness.settled(later)
+    verdict, regions = witness.judge(later)
     assert verdict is Verdict.PREDICTED
     assert len(regions) == 1
-    assert witness.judge(frame(7, SECOND_NS + PEOPLE.predict_for_ns + 1)) == (Verdict.BLIND, [])
+
+
+def test_looks_too_far_from_a_frame_leave_it_blind() -> None:
+    witness = Witness(PEOPLE)
+    witness.saw(1, 0, FOUND)
+    witness.saw(90, 2 * PEOPLE.predict_for_ns + 2, FOUND)
+    middle = frame(40, PEOPLE.predict_for_ns + 1)
+    assert witness.judge(middle) == (Verdict.BLIND, [])
+    assert "too late" in witness.reason
+
+
+def test_who_appears_between_looks_is_hidden_in_the_frames_before_the_sighting() -> None:
+    witness = Witness(PEOPLE)
+    witness.saw(1, 0, [])
+    witness.saw(4, SECOND_NS // 10, FOUND)
+    verdict, regions = witness.judge(frame(2, SECOND_NS // 30))
+    assert verdict is Verdict.PREDICTED
+    assert len(regions) == 1
 
 
 def test_frame_before_the_first_look_stays_blind() -> None:
@@ -44,6 +66,7 @@ def test_lost_detector_is_blind_at_once_even_for_verified_frames() -> None:
     witness.lose("gone")
     assert witness.judge(frame(5, SECOND_NS)) == (Verdict.BLIND, [])
     assert witness.reason == "gone"
+    assert witness.settled(frame(6, SECOND_NS + 1)), "a blind frame need not wait"
     assert witness.tracks == 0
 
 
