@@ -5,7 +5,7 @@ from pathlib import Path
 
 import av
 from av.bitstream import BitStreamFilterContext
-from av.container import Flags, OutputContainer
+from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from firmware.core.clip import ClipInfo
@@ -25,6 +25,9 @@ FORMATS = {
 SEI = 6
 """NAL unit type of supplemental information, where libx264 tells its version and settings."""
 
+UNSIGNED = {"fflags": "+bitexact"}
+"""Keeps the muxer from signing the file with its name and version."""
+
 QUALITY = "20"
 """libx264's constant rate factor: visually near the source."""
 
@@ -36,7 +39,7 @@ def write_clip(part: Path, suffix: str, info: ClipInfo, frames: Iterable[Redacte
         OutputError: the file cannot be written or the encoder refuses the pictures.
     """
     try:
-        with av.open(str(part), "w", format=FORMATS[suffix.lower()]) as container:
+        with av.open(str(part), "w", format=FORMATS[suffix.lower()], options=UNSIGNED) as container:
             return _encode(container, info, frames, threads)
     except (av.FFmpegError, OSError) as exc:
         raise OutputError(
@@ -45,8 +48,6 @@ def write_clip(part: Path, suffix: str, info: ClipInfo, frames: Iterable[Redacte
 
 
 def _encode(container: OutputContainer, info: ClipInfo, frames: Iterable[RedactedFrame], threads: int) -> int:
-    # Without this the muxer signs the file with its name and version.
-    container.flags |= int(Flags.bitexact.value)
     stream = _stream(container, info, threads)
     no_sei = BitStreamFilterContext(f"filter_units=remove_types={SEI}", stream)
     count, last = 0, None

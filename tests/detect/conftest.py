@@ -1,0 +1,56 @@
+"""Opens the real models at any size, and pastes the one real face there is."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from firmware.config.drivers import OnnxOptions, TfliteOptions
+from firmware.config.model import LoadedModel, ModelCache, load_manifests
+from firmware.core.frames import Detection, Plane
+from firmware.core.raw import DetectorPicture
+from firmware.drivers import detector_onnx, detector_tflite
+from firmware.ports import Detector
+
+Finds = Callable[..., list[Sequence[Detection]]]
+
+
+@pytest.fixture
+def finds(model_cache: ModelCache) -> Finds:
+    """Opens a model by name and artefact and has it look at pictures."""
+
+    def open_it(name: str, key: str, *, any_size: bool) -> AbstractAsyncContextManager[Detector]:
+        manifest = load_manifests()[name]
+        artefact = manifest.artefacts[key]
+        if not model_cache.has(artefact):
+            pytest.skip(f"no {artefact.file} in {model_cache.root}: run scripts/fetch-models")
+        assert manifest.realtime is not None
+        assert manifest.thresholds is not None
+        width, height = artefact.width or manifest.realtime.width, artefact.height or manifest.realtime.height
+        path = model_cache.open(manifest, artefact)
+        model = LoadedModel(manifest, path, width, height, manifest.thresholds.realtime)
+        if artefact.runtime == "tflite":
+            return detector_tflite.open_detector(TfliteOptions(driver="tflite"), model)
+        return detector_onnx.open_detector(OnnxOptions(driver="onnx"), model, any_size=any_size)
+
+    async def find(detector: AbstractAsyncContextManager[Detector], pictures: Sequence[Plane]) -> list[Any]:
+        async with detector as opened:
+            return [opened.detect(DetectorPicture(picture, 0, 0)) for picture in pictures]
+
+    def find_it(name: str, key: str, pictures: Sequence[Plane], *, any_size: bool = False) -> list[Any]:
+        return asyncio.run(find(open_it(name, key, any_size=any_size), pictures))
+
+    return find_it
+
+
+@pytest.fixture
+def astronaut(model_cache: ModelCache) -> Plane:
+    """A picture of 512 x 512 with one real face."""
+    manifest = load_manifests()["astronaut"]
+    bgr = cv2.imread(str(model_cache.open(manifest, manifest.artefacts["picture"])))
+    assert bgr is not None
+    return np.asarray(bgr, np.uint8)
