@@ -10,12 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urljoin, urlsplit
 
 from firmware.config.model import NpmSource, PypiSource
@@ -35,6 +35,10 @@ def _ask(*command: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+AsksPip: TypeAlias = Callable[[], Mapping[str, str]]
+"""Gives pip's settings; called only where the environment does not say, for pip is slow to start."""
+
+
 def pip_settings() -> Mapping[str, str]:
     """Return pip's settings by name, as its environment and then its files state them."""
     found: dict[str, str] = {}
@@ -47,11 +51,10 @@ def pip_settings() -> Mapping[str, str]:
     return found
 
 
-def extra_certificates(pip: Mapping[str, str]) -> tuple[Path, ...]:
+def extra_certificates(pip: AsksPip) -> tuple[Path, ...]:
     """Return the certificate files that pip and npm are told to trust, beside the system's."""
     stated = (
-        pip.get("cert"),
-        os.environ.get("PIP_CERT"),
+        os.environ.get("PIP_CERT") or pip().get("cert"),
         os.environ.get("NODE_EXTRA_CA_CERTS"),
         os.environ.get("npm_config_cafile"),  # noqa: SIM112  npm's own spelling
     )
@@ -63,12 +66,12 @@ class PythonIndex:
     """The Python package index this machine is set up for."""
 
     web: Web
-    settings: Mapping[str, str]
+    pip: AsksPip
 
     @cached_property
     def base(self) -> str:
         """Address of the simple index."""
-        stated = os.environ.get("PIP_INDEX_URL") or self.settings.get("index-url")
+        stated = os.environ.get("PIP_INDEX_URL") or self.pip().get("index-url")
         code = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
         base = stated or _ask(sys.executable, "-c", code)
         if not base:

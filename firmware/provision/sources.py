@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from firmware.config.model import Artefact, NpmSource, PypiSource, UpstreamSource, sha256_of
@@ -68,10 +68,7 @@ class Sources:
     def __init__(self, store: Store, folder: Folder) -> None:
         self._store = store
         self._folder = folder
-
-    @cached_property
-    def _pip(self) -> Mapping[str, str]:
-        return pip_settings()
+        self._pip = cache(pip_settings)
 
     @cached_property
     def _web(self) -> Web:

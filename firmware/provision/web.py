@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from queue import Queue
@@ -24,7 +25,7 @@ class RangeRefused(NetworkUnavailable):
     """The server has no bytes where a download should go on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Web:
     """How to reach the network: seconds to connect, seconds without a byte, and extra certificate files."""
 
@@ -43,9 +44,7 @@ class Web:
         """
         limit = connect_s or self.connect_s
         try:
-            with _within(
-                limit, self._request(url, headers or {}), self._context(), self.silent_s
-            ) as response:
+            with _within(limit, self._request(url, headers or {}), self._context, self.silent_s) as response:
                 yield response
         except urllib.error.HTTPError as exc:
             exc.close()
@@ -55,9 +54,7 @@ class Web:
         except urllib.error.URLError as exc:
             raise NetworkUnavailable(f"cannot reach {shown(url)}: {exc.reason}; {WHAT_TO_DO}") from exc
         except TimeoutError as exc:
-            raise NetworkUnavailable(
-                f"cannot reach {shown(url)}: no answer within {limit:g} s; {WHAT_TO_DO}"
-            ) from exc
+            raise NetworkUnavailable(f"cannot reach {shown(url)}: no answer in time; {WHAT_TO_DO}") from exc
         except (http.client.HTTPException, ConnectionError, ssl.SSLError) as exc:
             raise NetworkUnavailable(f"{shown(url)} broke off ({type(exc).__name__}); {WHAT_TO_DO}") from exc
 
@@ -69,6 +66,7 @@ class Web:
                 raise NetworkUnavailable(f"{shown(url)} is longer than {PAGE_LIMIT} bytes; {WHAT_TO_DO}")
             return response.headers.get_content_type(), body
 
+    @cached_property
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
         for path in self.certificates:

@@ -102,5 +102,6 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     with serving(Registry()) as registry:
         monkeypatch.setenv("PIP_INDEX_URL", f"{registry.base}/simple")
         monkeypatch.setenv("npm_config_registry", f"{registry.base}/npm/")
+        monkeypatch.setenv("PIP_CERT", str(tmp_path / "none.pem"))
         monkeypatch.delenv("VEILCAM_MODELS_FROM", raising=False)
         yield Bench(registry, publish(registry), ModelCache(tmp_path / "cache"))

@@ -1,6 +1,8 @@
 """How a machine's registries are found."""
 
+import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,21 +19,20 @@ def test_pip_configuration_file_is_honoured(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     monkeypatch.delenv("PIP_CERT", raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
-    settings = pip_settings()
-    assert PythonIndex(Web(), settings).base == "http://127.0.0.1:1/from-file/"
-    assert Path("/some/cert.pem") in registry.extra_certificates(settings)
+    assert PythonIndex(Web(), pip_settings).base == "http://127.0.0.1:1/from-file/"
+    assert Path("/some/cert.pem") in registry.extra_certificates(pip_settings)
 
 
 def test_pip_itself_knows_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
-    assert PythonIndex(Web(), {}).base.startswith("https://")
+    assert PythonIndex(Web(), dict).base.startswith("https://")
 
 
 def test_without_pip_the_error_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     with pytest.raises(NetworkUnavailable, match="set PIP_INDEX_URL"):
-        _ = PythonIndex(Web(), {}).base
+        _ = PythonIndex(Web(), dict).base
 
 
 def test_npmrc_is_read_where_no_npm_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,3 +62,12 @@ def test_credentials_stay_with_their_host() -> None:
 def test_other_schemes_are_refused() -> None:
     with pytest.raises(NetworkUnavailable, match="not an http"), Web().open("file:///etc/passwd"):
         pass
+
+
+def test_a_server_that_never_answers_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(NetworkUnavailable, match="no answer in time"), Web(connect_s=0.3).open(url):
+            pass
+        assert time.monotonic() - began < 3
