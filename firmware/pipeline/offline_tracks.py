@@ -5,6 +5,7 @@ track; gaps up to a stated time are filled on the straight way between both side
 on for a few frames before its first sighting and after its last.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,7 +21,10 @@ CARRY_NS = SECOND_NS // 4
 
 MIN_OVERLAP = 0.2
 NEAR = 0.5
-"""Centres nearer than this share of the larger side belong together even without overlap."""
+"""Centres nearer than this share of the larger box's size belong together even without overlap."""
+
+SPEED = 1.2
+"""How many of its own sizes somebody may move per second out of sight."""
 
 SLACK_PER_S = 1.0
 """How much a filled box is grown, as a share of its size per second away from a detection."""
@@ -62,43 +66,40 @@ def linked(times_ns: Sequence[int], looks: Sequence[Sequence[Detection]]) -> lis
     alive: list[Path] = []
     for frame, found in enumerate(looks):
         alive = [path for path in alive if times_ns[frame] - times_ns[path.seen[-1].frame] <= GAP_NS]
-        paths += _extended(alive, frame, found)
+        begun = _extended(times_ns, alive, frame, found)
+        alive += begun
+        paths += begun
     return paths
 
 
-def _extended(alive: list[Path], frame: int, found: Sequence[Detection]) -> list[Path]:
+def _extended(
+    times_ns: Sequence[int], alive: Sequence[Path], frame: int, found: Sequence[Detection]
+) -> list[Path]:
     """Add one frame's detections to the paths they fit best; returns the paths that begin here."""
-    pairs = sorted(
-        (
-            (_affinity(path, detection), p, d)
-            for p, path in enumerate(alive)
-            for d, detection in enumerate(found)
-        ),
-        reverse=True,
-    )
-    free_paths, free_found = set(range(len(alive))), set(range(len(found)))
-    for fit, p, d in pairs:
-        if fit > 0 and p in free_paths and d in free_found:
+    fits = []
+    for p, path in enumerate(alive):
+        seconds = (times_ns[frame] - times_ns[path.seen[-1].frame]) / SECOND_NS
+        fits += [(_affinity(path, detection, seconds), p, d) for d, detection in enumerate(found)]
+    taken, free = set(), set(range(len(found)))
+    for fit, p, d in sorted(fits, reverse=True):
+        if fit > 0 and p not in taken and d in free:
             alive[p].seen.append(Sighting(frame, found[d]))
-            free_paths.remove(p)
-            free_found.remove(d)
-    begun = [Path(found[d].kind, [Sighting(frame, found[d])]) for d in sorted(free_found)]
-    alive += begun
-    return begun
+            taken.add(p)
+            free.remove(d)
+    return [Path(found[d].kind, [Sighting(frame, found[d])]) for d in sorted(free)]
 
 
-def _affinity(path: Path, detection: Detection) -> float:
+def _affinity(path: Path, detection: Detection, seconds: float) -> float:
     """Return how well a detection continues a path: overlap, else nearness below it; 0 for no match."""
-    last = path.seen[-1].found
+    last = path.seen[-1].found.box
     if detection.kind is not path.kind:
         return 0.0
-    overlap = iou(last.box, detection.box)
+    overlap = iou(last, detection.box)
     if overlap >= MIN_OVERLAP:
         return 1 + overlap
-    (x0, y0), (x1, y1) = last.box.centre, detection.box.centre
-    distance = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
-    reach = NEAR * max(last.box.w, last.box.h, detection.box.w, detection.box.h)
-    return max(0.0, 1 - distance / reach) if reach > 0 else 0.0
+    (x0, y0), (x1, y1) = last.centre, detection.box.centre
+    reach = (NEAR + SPEED * seconds) * max(last.area, detection.box.area) ** 0.5
+    return max(0.0, 1 - math.hypot(x1 - x0, y1 - y0) / reach) if reach > 0 else 0.0
 
 
 def _bridge(times_ns: Sequence[int], before: Sighting, after: Sighting, out: list[list[Detection]]) -> None:

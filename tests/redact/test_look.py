@@ -1,0 +1,68 @@
+"""Views: what a look sees, and where its boxes lie in the whole picture."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmware.core.frames import Detection, Kind, Planes
+from firmware.core.geometry import Box, iou
+from firmware.core.raw import RawFrame
+from firmware.pipeline import offline_views
+from firmware.pipeline.look import Eye, View, Views, look, merged, tiles
+from tests.redact.conftest import BrightSquares
+
+SIZES = st.integers(16, 5000)
+PLANS = [offline_views.far_and_near, offline_views.both_ways, offline_views.close]
+"""The plans of networks that take pictures of any size."""
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_a_box_comes_back_where_it_was(scale: float, mirrored: bool) -> None:
+    picture = np.zeros((120, 200, 3), np.uint8)
+    picture[40:64, 90:122] = 255
+    view = View(Box(60, 20, 100, 80), scale, mirrored)
+    bright = np.argwhere(view.cut(picture)[:, :, 0] > 128)
+    (y0, x0), (y1, x1) = bright.min(axis=0), bright.max(axis=0) + 1
+    assert iou(view.back(Box(x0, y0, x1 - x0, y1 - y0)), Box(90, 40, 32, 24)) > 0.85
+
+
+@given(SIZES, SIZES, st.integers(1, 4), st.integers(1, 4))
+def test_tiles_cover_the_picture_and_stay_in_it(width: int, height: int, across: int, down: int) -> None:
+    parts = tiles(width, height, across, down)
+    assert len(parts) == across * down
+    assert all(p.x >= 0 and p.y >= 0 and p.right <= width and p.bottom <= height for p in parts)
+    for axis in (0, 1):
+        spans = sorted({(p.x, p.right) if axis == 0 else (p.y, p.bottom) for p in parts})
+        assert spans[0][0] == 0
+        assert spans[-1][1] == (width if axis == 0 else height)
+        assert all(after[0] <= before[1] for before, after in pairwise(spans))
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@given(SIZES, SIZES)
+def test_looks_are_bounded(plan: Views, width: int, height: int) -> None:
+    for view in plan(width, height):
+        assert 1 <= view.part.w * view.scale <= 2000
+        assert 1 <= view.part.h * view.scale <= 2000
+
+
+def test_a_face_seen_twice_is_one_box_that_holds_both() -> None:
+    one, two = Detection(Kind.FACE, Box(0, 0, 20, 20), 0.5), Detection(Kind.FACE, Box(2, 2, 20, 20), 0.9)
+    other = Detection(Kind.PERSON, Box(0, 0, 20, 20), 0.3)
+    assert merged([one, two, other]) == [Detection(Kind.FACE, Box(0, 0, 22, 22), 0.9), other]
+
+
+def test_a_look_finds_in_tiles_what_it_finds_whole(squares: BrightSquares) -> None:
+    i420 = np.full((150, 200), 128, np.uint8)
+    planes = Planes.of(i420)
+    planes.y[:] = 60
+    planes.y[30:50, 90:110] = 235
+    frame = RawFrame(planes, 0, 0)
+    views = [View(part) for part in tiles(200, 100, 2, 1)]
+    (found,) = look(frame, [Eye(squares, lambda w, h: views)])
+    assert iou(found.box, Box(90, 30, 20, 20)) > 0.8
+    assert squares.looks == 2
