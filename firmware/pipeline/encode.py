@@ -9,15 +9,19 @@ class RedactedRendition:
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._keyframe_wanted = True
+        # Counted, not flagged: a wish that comes while a keyframe is being encoded must not be lost.
+        self._keyframes_wanted = 1
+        self._keyframes_seen_to = 0
 
     def want_keyframe(self) -> None:
         """Make the next picture a keyframe: a viewer joined or lost packets."""
-        self._keyframe_wanted = True
+        self._keyframes_wanted += 1
 
     def encode(self, frame: RedactedFrame) -> Packet[Redacted] | None:
         """Encode one frame; None while the encoder has nothing to give."""
-        keyframe, self._keyframe_wanted = self._keyframe_wanted, False
+        wanted = self._keyframes_wanted
+        keyframe = wanted != self._keyframes_seen_to
+        self._keyframes_seen_to = wanted
         picture = self._encoder.encode(frame.i420, frame.captured_ns, keyframe=keyframe)
         if picture is None:
             return None

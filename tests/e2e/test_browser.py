@@ -76,6 +76,13 @@ async def test_the_scene_plays_and_no_face_shows_in_any_picture(
     assert len({j.number for j in judged}) >= 10, "and it moves"
 
 
+def test_the_process_leaves_no_core_dump(tmp_path: Path, model_cache: ModelCache) -> None:
+    with camera(tmp_path / "state") as running:
+        limits = Path(f"/proc/{running.process.pid}/limits").read_text(encoding="ascii")
+    (line,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert line.split()[4:6] == ["0", "0"]
+
+
 @pytest.fixture(scope="module")
 def scene_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four seconds of the scene as a clip, like one somebody recorded."""
