@@ -59,6 +59,7 @@ async def run_camera(options: RunOptions, ready: Callable[[ServedAddress, BoundD
 
 
 async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetectors], None]) -> None:
+    stop = _stop_asked()
     clock = SystemClock()
     profile, settings = options.profile, options.settings
     async with AsyncExitStack() as parts:
@@ -85,7 +86,7 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         for stage in flow.stages():
             tasks.create_task(stage)
         tasks.create_task(beat(status.progress, Notifier()))
-        tasks.create_task(_stop_on_signal())
+        tasks.create_task(_end_when(stop))
         ready(served, detectors)
         await asyncio.get_running_loop().create_future()
 
@@ -136,12 +137,17 @@ class StatusBoard:
         return Progress(self._flow.measure.released, self._flow.detect.looks)
 
 
-async def _stop_on_signal() -> None:
-    """End the task group when SIGTERM or SIGINT comes."""
+def _stop_asked() -> asyncio.Event:
+    """Return an event that SIGTERM or SIGINT sets from now on."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _end_when(stop: asyncio.Event) -> None:
+    """End the task group once the event is set."""
     await stop.wait()
     raise _StopAskedError
 
