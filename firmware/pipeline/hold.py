@@ -44,7 +44,13 @@ class Hold:
             return True
         return len(self._frames) > self._least and settled(self._frames[0])
 
+    def drain(self) -> list[RawFrame]:
+        """Return every held frame, oldest first, with their leases."""
+        held = list(self._frames)
+        self._frames.clear()
+        return held
+
     def close(self) -> None:
         """Release every held frame."""
-        while self._frames:
-            self._frames.popleft().release()
+        for frame in self.drain():
+            frame.release()

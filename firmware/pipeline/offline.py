@@ -6,13 +6,13 @@
 Whatever the second pass meets that the first has not seen is hidden whole.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from firmware.core.frames import Detection, RedactedFrame, Region, Verdict
 from firmware.core.policy import SECOND_NS, Policy
 from firmware.core.raw import RawFrame
+from firmware.pipeline.hold import Hold
 from firmware.pipeline.look import Eye, look
 from firmware.pipeline.mask import Masker, on_even_pixels
 from firmware.pipeline.offline_tracks import filled
@@ -55,22 +55,22 @@ def thorough(eyes: Sequence[Eye]) -> Planner:
 
 
 def as_live(detectors: Sequence[Detector]) -> Planner:
-    """Return a planner that looks as often and as small as a live camera does."""
+    """Return a planner that looks as often and as small as a live camera does, and at the last frame."""
 
     def plan(frames: Iterable[RawFrame], policy: Policy) -> Plan:
-        witness = Witness(policy)
-        held: deque[RawFrame] = deque()
+        witness, hold = Witness(policy), Hold(policy.hold_frames, policy.hold_limit)
         judged: list[Judgement] = []
-        due = None
+        due: int | None = None
+        last: RawFrame | None = None
         for frame in frames:
             if due is None or frame.captured_ns >= due:
                 due = frame.captured_ns + round(SECOND_NS / LIVE_LOOKS_PER_S)
                 witness.saw(frame.seq, frame.captured_ns, _seen(frame, detectors))
-            held.append(frame)
-            if len(held) > policy.hold_frames:
-                judged.append(_witnessed(witness, held.popleft()))
-        # Nothing comes after the last frames: they are judged by what is known.
-        return judged + [_witnessed(witness, frame) for frame in held]
+            last = frame
+            judged += [_witnessed(witness, held) for held in hold.push(frame, witness.settled)]
+        if last is not None and not witness.settled(last):
+            witness.saw(last.seq, last.captured_ns, _seen(last, detectors))
+        return judged + [_witnessed(witness, held) for held in hold.drain()]
 
     return plan
 
