@@ -1,8 +1,12 @@
-"""Looks at one picture several times: whole and in tiles, scaled and mirrored; what any look saw counts."""
+"""Looks at one picture several times: whole and in tiles, scaled and mirrored.
+
+What a look is sure of counts, and so does what it is unsure of but another look sees too.
+"""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -15,6 +19,9 @@ from firmware.ports import Detector
 
 SAME = 0.5
 """Boxes of two looks that overlap by more are the same face or person."""
+
+SURE: Mapping[Kind, float] = MappingProxyType({Kind.FACE: 0.45, Kind.PERSON: 0.35})
+"""Score from which one look is enough: a dozen looks would otherwise add up their false alarms."""
 
 TILE_OVERLAP = 0.2
 """Share of a tile that its neighbour sees too: whoever is cut by the one is whole in the other."""
@@ -65,7 +72,7 @@ class Eye:
 
 
 def look(frame: RawFrame, eyes: Sequence[Eye]) -> list[Detection]:
-    """Return what any eye sees in the frame; each face and person once.
+    """Return what the eyes see in the frame; each face and person once.
 
     The colour conversion is at full size (BT.601, limited range): clips and pictures are not a live camera.
     """
@@ -76,11 +83,16 @@ def look(frame: RawFrame, eyes: Sequence[Eye]) -> list[Detection]:
 
 
 def merged(detections: Sequence[Detection]) -> list[Detection]:
-    """Join detections of the same thing: a person's best box, for a face what all boxes of it cover."""
+    """Join detections of the same thing: a person's best box, for a face what all boxes of it cover.
+
+    What one look alone saw is left out if it was not sure.
+    """
     out = []
     for kind in Kind:
         same = [found for found in detections if found.kind is kind]
         for group in clusters(_boxes(same), np.array([d.score for d in same], np.float32), SAME):
+            if len(group) == 1 and same[group[0]].score < SURE[kind]:
+                continue
             box = same[group[0]].box
             if kind is Kind.FACE:
                 for index in group[1:]:

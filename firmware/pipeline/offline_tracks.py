@@ -1,7 +1,7 @@
 """Links what was seen in a clip's frames and fills the frames in between; a clip can be looked at both ways.
 
 A detector that misses a face for one frame would show it. Detections of one face or person are joined to a
-track; gaps up to a stated time are filled on the straight way between both sides, and every track is carried
+track; gaps up to a stated time are filled on the straight way between both sides, and every one is carried
 on for a few frames before its first sighting and after its last.
 """
 
@@ -18,6 +18,10 @@ GAP_NS = SECOND_NS
 
 CARRY_NS = SECOND_NS // 4
 """How long a track goes on before its first and after its last detection."""
+
+CARRIED_SIGHTINGS = 3
+CARRIED_SCORE = 0.5
+"""A path of so many sightings, or with one so sure, is carried on; a flicker is not."""
 
 MIN_OVERLAP = 0.2
 NEAR = 0.5
@@ -45,6 +49,11 @@ class Path:
     kind: Kind
     seen: list[Sighting] = field(default_factory=list)
 
+    @property
+    def is_carried(self) -> bool:
+        """Whether there is reason enough to believe that it began earlier and ended later."""
+        return len(self.seen) >= CARRIED_SIGHTINGS or any(s.found.score >= CARRIED_SCORE for s in self.seen)
+
 
 def filled(times_ns: Sequence[int], looks: Sequence[Sequence[Detection]]) -> list[list[Detection]]:
     """Return what was seen in each frame together with what must have been there.
@@ -55,8 +64,9 @@ def filled(times_ns: Sequence[int], looks: Sequence[Sequence[Detection]]) -> lis
     for path in linked(times_ns, looks):
         for before, after in zip(path.seen, path.seen[1:], strict=False):
             _bridge(times_ns, before, after, out)
-        _carry(times_ns, path, out, step=-1)
-        _carry(times_ns, path, out, step=1)
+        if path.is_carried:
+            _carry(times_ns, path, out, step=-1)
+            _carry(times_ns, path, out, step=1)
     return out
 
 

@@ -74,3 +74,8 @@ def test_frames_without_time_between_them_do_no_harm() -> None:
 
 def test_an_empty_clip_is_filled_with_nothing() -> None:
     assert filled([], []) == []
+
+
+def test_a_flicker_is_not_carried_on() -> None:
+    weak = Detection(Kind.FACE, Box(100, 50, 40, 50), 0.3)
+    assert [len(found) for found in filled(TIMES[:5], [[], [], [weak], [], []])] == [0, 0, 1, 0, 0]

@@ -11,7 +11,7 @@ from firmware.core.frames import Detection, Kind, Planes
 from firmware.core.geometry import Box, iou
 from firmware.core.raw import RawFrame
 from firmware.pipeline import offline_views
-from firmware.pipeline.look import Eye, View, Views, look, merged, tiles
+from firmware.pipeline.look import SURE, Eye, View, Views, look, merged, tiles
 from tests.redact.conftest import BrightSquares
 
 SIZES = st.integers(16, 5000)
@@ -52,7 +52,7 @@ def test_looks_are_bounded(plan: Views, width: int, height: int) -> None:
 
 def test_a_face_seen_twice_is_one_box_that_holds_both() -> None:
     one, two = Detection(Kind.FACE, Box(0, 0, 20, 20), 0.5), Detection(Kind.FACE, Box(2, 2, 20, 20), 0.9)
-    other = Detection(Kind.PERSON, Box(0, 0, 20, 20), 0.3)
+    other = Detection(Kind.PERSON, Box(0, 0, 20, 20), SURE[Kind.PERSON])
     assert merged([one, two, other]) == [Detection(Kind.FACE, Box(0, 0, 22, 22), 0.9), other]
 
 
@@ -66,3 +66,10 @@ def test_a_look_finds_in_tiles_what_it_finds_whole(squares: BrightSquares) -> No
     (found,) = look(frame, [Eye(squares, lambda w, h: views)])
     assert iou(found.box, Box(90, 30, 20, 20)) > 0.8
     assert squares.looks == 2
+
+
+def test_a_doubt_of_one_look_needs_a_second() -> None:
+    doubt = Detection(Kind.FACE, Box(0, 0, 20, 20), SURE[Kind.FACE] - 0.1)
+    assert merged([doubt]) == []
+    assert merged([doubt, Detection(Kind.PERSON, doubt.box, 0.1)]) == []
+    assert merged([doubt, doubt]) == [doubt]
