@@ -1,6 +1,7 @@
 """`veilcam redact` on clips: every frame, its time, nothing but pictures, and nobody through a gap."""
 
 import json
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -153,6 +154,37 @@ def test_a_clip_broken_in_the_middle_is_32_or_whole(tmp_path: Path, run: Run) ->
     else:
         assert status == 32
         assert not (tmp_path / "out.mkv").exists()
+
+
+def turn(path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """Write a display rotation into the track header of an MP4 (ISO/IEC 14496-12, tkhd)."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shape"),
+    [((0, 1, -1, 0), (160, 120)), ((0, -1, 1, 0), (160, 120)), ((-1, 0, 0, -1), (120, 160))],
+)
+def test_a_turned_clip_comes_out_upright(
+    matrix: tuple[int, int, int, int], shape: tuple[int, int], tmp_path: Path, run: Run
+) -> None:
+    source = tmp_path / "in.mp4"
+    write_clip(source, walk(length=4))
+    turn(source, matrix)
+    shown = read_clip(source)
+    assert shown[0].shape[:2] == shape
+    assert run(source, tmp_path / "out.mp4", "--regions", tmp_path / "r.json") == 0
+    frames = read_clip(tmp_path / "out.mp4")
+    assert frames[0].shape == shown[0].shape
+    for n, regions in told(tmp_path / "r.json", "in.mp4").items():
+        bright = np.argwhere(shown[int(n)].min(axis=2) > 230)
+        assert len(bright) > 300
+        assert painted(regions, *shape)[tuple(bright.T)].all()
+        assert frames[int(n)].min(axis=2).max() < 215
 
 
 def test_sound_alone_is_32(tmp_path: Path, run: Run) -> None:
