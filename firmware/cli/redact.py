@@ -181,6 +181,7 @@ async def _until_done(work: Callable[[], None], stop: threading.Event) -> None:
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait((running,))
+        running.exception()  # how it ended is of no interest any more
         raise
 
 

@@ -1,6 +1,10 @@
 """`veilcam redact` with real models of both chains: the one real face is hidden in every frame."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -65,3 +69,21 @@ def test_the_face_is_hidden_and_the_rest_is_not(
             assert not mask[:, 290:].any() or policy == "people"
             assert mask[55:, 20:220].mean() > 0.6 or policy == "faces"
             assert mask.mean() < 0.8
+
+
+def test_an_interrupt_ends_at_the_next_frame_and_leaves_nothing(
+    astronaut: Plane, model_cache: ModelCache, tmp_path: Path
+) -> None:
+    needs("yunet", model_cache)
+    write_clip(tmp_path / "in.mp4", [scene(astronaut, 0)] * 200)
+    (tmp_path / "out").mkdir()
+    args = ["redact", tmp_path / "in.mp4", tmp_path / "out" / "out.mp4", "--chain", "yunet"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "firmware", *map(str, args)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(5)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert not list((tmp_path / "out").iterdir())
