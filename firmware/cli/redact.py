@@ -16,8 +16,7 @@ from tqdm import tqdm
 from firmware.cli.redact_files import Job, in_place, jobs_of
 from firmware.cli.redact_planner import live_planner, thorough_planner
 from firmware.config.model import ModelCache, default_cache, load_chains
-from firmware.core.frames import Ellipse, RedactedFrame, Region, Verdict
-from firmware.core.geometry import Box
+from firmware.core.frames import RedactedFrame, Region, Verdict
 from firmware.core.policy import POLICIES, Policy
 from firmware.drivers.clip_reader import Clip
 from firmware.drivers.clip_writer import write_clip
@@ -140,10 +139,8 @@ def _told(frame: RedactedFrame, width: int, height: int) -> list[Any]:
     return ["all"] if frame.verdict is Verdict.BLIND else [_shape(r, width, height) for r in frame.regions]
 
 
-def _shape(region: Region, width: int, height: int) -> Any:
-    if isinstance(region, Ellipse):
-        return {"ellipse": [region.cx, region.cy, region.rx, region.ry]}
-    seen: Box = region.clipped(width, height)
+def _shape(region: Region, width: int, height: int) -> list[int]:
+    seen = region.clipped(width, height)
     return [int(seen.x), int(seen.y), int(seen.w), int(seen.h)]
 
 

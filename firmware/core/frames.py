@@ -57,17 +57,7 @@ class Detection:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Ellipse:
-    """A filled ellipse by centre and half axes, in pixels."""
-
-    cx: float
-    cy: float
-    rx: float
-    ry: float
-
-
-Region: TypeAlias = Box | Ellipse
+Region: TypeAlias = Box
 """A part of the picture to hide."""
 
 

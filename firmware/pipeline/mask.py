@@ -8,10 +8,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from firmware.core.frames import Ellipse, Planes, RedactedFrame, Region, Verdict
+from firmware.core.frames import Planes, RedactedFrame, Region, Verdict
 from firmware.core.geometry import Box
 from firmware.core.raw import RawFrame
 
@@ -56,25 +55,12 @@ class Masker:
         target.v.fill(self.fill.v)
 
     def _fill_region(self, target: Planes, region: Region) -> Region:
-        if isinstance(region, Ellipse):
-            return self._fill_ellipse(target, region)
         box = on_even_pixels(region, target.width, target.height)
         x, y, w, h = int(box.x), int(box.y), int(box.w), int(box.h)
         target.y[y : y + h, x : x + w] = self.fill.y
         target.u[y // 2 : (y + h) // 2, x // 2 : (x + w) // 2] = self.fill.u
         target.v[y // 2 : (y + h) // 2, x // 2 : (x + w) // 2] = self.fill.v
         return box
-
-    def _fill_ellipse(self, target: Planes, region: Ellipse) -> Ellipse:
-        whole = Ellipse(round(region.cx), round(region.cy), math.ceil(region.rx), math.ceil(region.ry))
-        inside = np.zeros((target.height, target.width), np.uint8)
-        cv2.ellipse(inside, (int(whole.cx), int(whole.cy)), (int(whole.rx), int(whole.ry)), 0, 0, 360, 1, -1)
-        target.y[inside > 0] = self.fill.y
-        # One chroma sample belongs to four pixels: it goes where any of them is hidden.
-        shared = inside.reshape(target.height // 2, 2, target.width // 2, 2).max(axis=(1, 3)) > 0
-        target.u[shared] = self.fill.u
-        target.v[shared] = self.fill.v
-        return whole
 
 
 def on_even_pixels(box: Box, width: int, height: int) -> Box:
