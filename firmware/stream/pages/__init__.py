@@ -11,12 +11,13 @@ TYPES: Mapping[str, str] = {".css": "text/css", ".js": "text/javascript", ".svg"
 
 
 class Pages:
-    """The handlers of `/`, `/privacy` and `/static/…`; the files are read once, at the start."""
+    """The handlers of `/`, `/privacy`, `/static/…` and the OpenAPI file; all are read once, at the start."""
 
     def __init__(self, contact: str) -> None:
         self._viewer = (FOLDER / "viewer.html").read_text(encoding="utf-8")
         notice = (FOLDER / "privacy.html").read_text(encoding="utf-8")
         self._notice = notice.replace("{{contact}}", escape(contact))
+        self._openapi = (FOLDER.parent / "openapi.json").read_text(encoding="utf-8")
         self._files = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in TYPES}
 
     def add_to(self, app: web.Application) -> None:
@@ -24,6 +25,7 @@ class Pages:
         app.router.add_get("/", self.viewer)
         app.router.add_get("/privacy", self.privacy)
         app.router.add_get("/static/{name}", self.file)
+        app.router.add_get("/api/v1/openapi.json", self.openapi)
 
     async def viewer(self, request: web.Request) -> web.Response:
         """Give the viewer page."""
@@ -32,6 +34,10 @@ class Pages:
     async def privacy(self, request: web.Request) -> web.Response:
         """Give the public notice."""
         return web.Response(text=self._notice, content_type="text/html")
+
+    async def openapi(self, request: web.Request) -> web.Response:
+        """Give the description of the interface for programs."""
+        return web.Response(text=self._openapi, content_type="application/json")
 
     async def file(self, request: web.Request) -> web.Response:
         """Give a style sheet, a script or the icon."""
