@@ -77,7 +77,7 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         look = LookOptions(rate_hz=profile.look.rate_hz, deadline_s=profile.look.deadline_s)
         policy = POLICIES[settings.hide]
         flow = await parts.enter_async_context(
-            Flow(camera, detectors.openers, encoder, hub.publish, policy, look, clock)
+            Flow(camera, detectors.groups, encoder, hub.publish, policy, look, clock)
         )
         hub.on_keyframe_wanted = flow.rendition.want_keyframe
         status = StatusBoard(flow, detectors, clock)

@@ -14,11 +14,14 @@ from firmware.ports import Camera, Encoder, OpensDetector
 
 @dataclass(frozen=True, slots=True)
 class BoundDetectors:
-    """The chain in use and how to open each of its detectors; `names` are model and driver, for people."""
+    """The chain in use and how to open its detectors: faces and people, two groups that run side by side.
+
+    `names` are model and driver, for people.
+    """
 
     chain: str
     names: tuple[str, ...]
-    openers: tuple[OpensDetector, ...]
+    groups: tuple[tuple[OpensDetector, ...], ...]
 
 
 def bind_camera(options: CameraOptions) -> Callable[[], AbstractAsyncContextManager[Camera]]:
@@ -47,14 +50,17 @@ def bind_detectors(drivers: Sequence[DetectorOptions], chain_name: str, cache: M
     # Named first, so that a board whose accelerator has no driver yet says that, not something about models.
     modules = {options.driver: load("detector", DETECTORS, options.driver) for options in drivers}
     chain = choose_chain(cache, manifests, chain_name)
-    names, openers = [], []
-    for name in (*chain.faces, *chain.people):
-        manifest = manifests[name]
-        options, artefact = _runnable(manifest, drivers)
-        model = _live(manifest, artefact, cache)
-        names.append(f"{name} ({options.driver}, {model.width}x{model.height})")
-        openers.append(partial(modules[options.driver].open_detector, options, model))
-    return BoundDetectors(chain.name, tuple(names), tuple(openers))
+    names, groups = [], []
+    for members in (chain.faces, chain.people):
+        openers = []
+        for name in members:
+            manifest = manifests[name]
+            options, artefact = _runnable(manifest, drivers)
+            model = _live(manifest, artefact, cache)
+            names.append(f"{name} ({options.driver}, {model.width}x{model.height})")
+            openers.append(partial(modules[options.driver].open_detector, options, model))
+        groups.append(tuple(openers))
+    return BoundDetectors(chain.name, tuple(names), tuple(groups))
 
 
 def _runnable(manifest: Manifest, drivers: Sequence[DetectorOptions]) -> tuple[DetectorOptions, Artefact]:

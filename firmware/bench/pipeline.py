@@ -72,14 +72,14 @@ def resident_mib() -> float:
 
 
 def _snapshot(flow: Flow) -> Snapshot:
-    measure, workers = flow.measure, flow.workers
+    measure = flow.measure
     return Snapshot(
         time.monotonic_ns(),
         time.process_time_ns(),
         measure.released,
         flow.detect.looks,
-        workers["capture"].cpu_ns,
-        workers["detect"].cpu_ns,
+        flow.capture_worker.cpu_ns,
+        sum(worker.cpu_ns for worker in flow.detect.workers),
         measure.mask_cpu_ns,
         measure.encode_cpu_ns,
     )
@@ -102,12 +102,13 @@ async def measure_pipeline(
         encoder = floor.tap_encoder(opens_encoder(info.width, info.height, info.fps))
         parts.callback(encoder.close)
         look = LookOptions(rate_hz=profile.look.rate_hz, deadline_s=profile.look.deadline_s)
-        openers = [floor.tap_detector(opens) for opens in detectors.openers]
-        flow = Flow(camera, openers, encoder, _discard, PEOPLE, look, SystemClock())
+        groups = [[floor.tap_detector(opens) for opens in group] for group in detectors.groups]
+        flow = Flow(camera, groups, encoder, _discard, PEOPLE, look, SystemClock())
         await parts.enter_async_context(flow)
         before, after, rss = await _run(flow, seconds, progress)
     async with AsyncExitStack() as parts:
-        opened = [await parts.enter_async_context(opens()) for opens in detectors.openers]
+        openers = [opens for group in detectors.groups for opens in group]
+        opened = [await parts.enter_async_context(opens()) for opens in openers]
         frames, looks = after.released - before.released, after.looks - before.looks
         await asyncio.to_thread(floor.looks_ms, opened, 3)  # first calls allocate
         looks_ms = await asyncio.to_thread(floor.looks_ms, opened, looks)

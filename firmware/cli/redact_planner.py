@@ -30,7 +30,7 @@ from firmware.pipeline.offline_views import (
 async def live_planner(stack: AsyncExitStack, cache: ModelCache, chain: str, threads: int) -> Planner:
     """Open the live camera's own detectors; raises ModelMissing, WrongHash or DriverUnavailable."""
     bound = bind_detectors(_drivers(threads), chain, cache)
-    return as_live([await stack.enter_async_context(opener()) for opener in bound.openers])
+    return as_live([await stack.enter_async_context(opener()) for group in bound.groups for opener in group])
 
 
 async def thorough_planner(stack: AsyncExitStack, cache: ModelCache, chain: str, threads: int) -> Planner:

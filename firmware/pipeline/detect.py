@@ -10,16 +10,20 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from firmware.core.frames import Detection
 from firmware.core.policy import SECOND_NS
-from firmware.core.raw import RawFrame
+from firmware.core.raw import DetectorPicture, RawFrame
 from firmware.errors import DetectorFailed, DetectorStalled
 from firmware.pipeline.mailbox import Mailbox
-from firmware.pipeline.view import detector_picture
+from firmware.pipeline.view import detector_picture, in_full
 from firmware.pipeline.witness import Witness
 from firmware.pipeline.worker import Worker
 from firmware.ports import Clock, Detector, OpensDetector
+
+NICENESS = 5
+"""Looking gives way to capture and encoding where cores are short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +41,25 @@ class LookOptions:
 
 
 class Detect:
-    """The detect stage: takes frames from its mailbox and tells the witness what was seen."""
+    """The detect stage: takes frames from its mailbox and tells the witness what was seen.
+
+    Detectors of one group run one after the other, groups at the same time: faces beside people.
+    """
 
     def __init__(
         self,
-        openers: Sequence[OpensDetector],
+        groups: Sequence[Sequence[OpensDetector]],
         options: LookOptions,
         witness: Witness,
-        worker: Worker,
         clock: Clock,
     ) -> None:
         self.frames = Mailbox()
+        self.workers = [Worker(f"veilcam-detect-{n}", niceness=NICENESS) for n in range(len(groups))]
         self.looks = 0
         self.restarted = 0
-        self._openers = openers
+        self._groups = groups
         self._options = options
         self._witness = witness
-        self._worker = worker
         self._clock = clock
 
     async def run(self) -> None:
@@ -63,7 +69,7 @@ class Detect:
             DetectorFailed: it failed more often than the limit allows.
             DetectorStalled: a look never came back.
         """
-        failures: deque[int] = deque(maxlen=self._options.restarts)
+        failures: deque[int] = deque()
         while True:
             try:
                 await self._open_and_look()
@@ -75,22 +81,25 @@ class Detect:
                 self.restarted += 1
 
     async def _back_off(self, failures: deque[int], cause: DetectorFailed) -> None:
+        """Wait, longer with each recent failure; raises DetectorFailed where they are too many."""
         now = self._clock.monotonic_ns()
         failures.append(now)
-        span = self._options.restarts_within_s * SECOND_NS
-        if len(failures) == failures.maxlen and now - failures[0] < span:
-            raise DetectorFailed(f"{cause}; gave up after {len(failures)} restarts: see the log") from cause
+        while now - failures[0] > self._options.restarts_within_s * SECOND_NS:
+            failures.popleft()
+        if len(failures) >= self._options.restarts:
+            raise DetectorFailed(f"{cause}; gave up after {len(failures)} failures: see the log") from cause
         wait = self._options.backoff_s * 2 ** (len(failures) - 1)
         await asyncio.sleep(min(wait, self._options.backoff_limit_s))
 
     async def _open_and_look(self) -> None:
         async with AsyncExitStack() as stack:
-            detectors = [await stack.enter_async_context(opener()) for opener in self._openers]
+            groups = [
+                [await stack.enter_async_context(opener()) for opener in openers] for openers in self._groups
+            ]
             due = self._clock.monotonic_ns()
             while True:
                 due = await self._wait_until(due)
-                frame = await self.frames.take()
-                await self._look(frame, detectors)
+                await self._look(await self.frames.take(), groups)
 
     async def _wait_until(self, due: int) -> int:
         """Sleep until the next look is due; returns when the one after it is."""
@@ -101,39 +110,52 @@ class Detect:
         # A look that took too long does not make the next ones hurry.
         return max(due, now - period) + period
 
-    async def _look(self, frame: RawFrame, detectors: Sequence[Detector]) -> None:
-        """Look at one frame; its lease is given back once no thread reads it."""
-        looking = self._worker.start(lambda: self._run(frame, detectors))
-        looking.add_done_callback(lambda _: frame.release())
-        await asyncio.wait((looking,), timeout=self._options.deadline_s)
-        if not looking.done():
-            await self._late(looking)
+    async def _look(self, frame: RawFrame, groups: Sequence[Sequence[Detector]]) -> None:
+        """Look at one frame with every group at once; late, failed or in part means blind."""
+        picture = await self._picture(frame)
+        lookings = [
+            worker.start(partial(_run, detectors, picture))
+            for worker, detectors in zip(self.workers, groups, strict=True)
+        ]
+        await asyncio.wait(lookings, timeout=self._options.deadline_s, return_when=asyncio.FIRST_EXCEPTION)
+        failure = _first_failure(lookings)
+        if failure is None and all(looking.done() for looking in lookings):
+            found = [one for looking in lookings for one in looking.result()]
+            self.looks += 1
+            size = frame.planes.width, frame.planes.height
+            self._witness.saw(frame.seq, frame.captured_ns, in_full(found, picture, *size))
             return
-        error = looking.exception()
-        if error is not None:
-            raise DetectorFailed(f"detector failed: {type(error).__name__}: {error}") from error
-        self.looks += 1
-        self._witness.saw(frame.seq, frame.captured_ns, looking.result())
+        late = f"detector is late: no answer within {self._options.deadline_s:g} s"
+        self._witness.lose(str(failure or late))
+        await self._outwait(lookings)
+        if failure := failure or _first_failure(lookings):
+            raise failure
 
-    async def _late(self, looking: "asyncio.Future[list[Detection]]") -> None:
-        """Go blind, then wait for the late answer only to throw it away."""
-        self._witness.lose(f"detector is late: no answer within {self._options.deadline_s:g} s")
-        await asyncio.wait((looking,), timeout=self._options.stall_limit_s)
-        if not looking.done():
+    async def _picture(self, frame: RawFrame) -> DetectorPicture:
+        """Cut the detectors' picture out of a frame and give its lease back."""
+        cutting = self.workers[0].start(lambda: detector_picture(frame, self._options.picture_width))
+        cutting.add_done_callback(lambda _: frame.release())
+        return await cutting
+
+    async def _outwait(self, lookings: "Sequence[asyncio.Future[list[Detection]]]") -> None:
+        """Wait for late answers only to throw them away: a thread cannot be stopped from outside."""
+        await asyncio.wait(lookings, timeout=self._options.stall_limit_s)
+        if not all(looking.done() for looking in lookings):
             raise DetectorStalled(
                 f"detector gave no answer for {self._options.stall_limit_s:g} s; restart the camera"
             )
-        error = looking.exception()
-        if error is not None:
-            raise DetectorFailed(f"detector failed: {type(error).__name__}: {error}") from error
 
-    def _run(self, frame: RawFrame, detectors: Sequence[Detector]) -> list[Detection]:
-        """Run every detector on the small picture; boxes come back in pixels of the full one."""
-        picture = detector_picture(frame, self._options.picture_width)
-        sx = frame.planes.width / picture.bgr.shape[1]
-        sy = frame.planes.height / picture.bgr.shape[0]
-        return [
-            Detection(found.kind, found.box.scaled(sx, sy), found.score)
-            for detector in detectors
-            for found in detector.detect(picture)
-        ]
+
+def _run(detectors: Sequence[Detector], picture: DetectorPicture) -> list[Detection]:
+    return [found for detector in detectors for found in detector.detect(picture)]
+
+
+def _first_failure(lookings: "Sequence[asyncio.Future[list[Detection]]]") -> DetectorFailed | None:
+    """Return what one of the finished looks raised, as a DetectorFailed."""
+    for looking in lookings:
+        error = looking.exception() if looking.done() else None
+        if error is not None:
+            failure = DetectorFailed(f"detector failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            return failure
+    return None

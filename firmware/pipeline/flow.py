@@ -39,7 +39,7 @@ class Flow:
     def __init__(
         self,
         camera: Camera,
-        detectors: Sequence[OpensDetector],
+        detectors: Sequence[Sequence[OpensDetector]],
         encoder: Encoder,
         sink: Sink,
         policy: Policy,
@@ -48,8 +48,8 @@ class Flow:
     ) -> None:
         self.measure = Measure()
         self.witness = Witness(policy)
-        self.workers = {name: Worker(f"veilcam-{name}") for name in ("capture", "detect", "release")}
-        self.detect = Detect(detectors, look, self.witness, self.workers["detect"], clock)
+        self.capture_worker, self.release_worker = Worker("veilcam-capture"), Worker("veilcam-release")
+        self.detect = Detect(detectors, look, self.witness, clock)
         self.rendition = RedactedRendition(encoder)
         self.frames = Mailbox()
         self.camera_info = camera.info
@@ -62,7 +62,7 @@ class Flow:
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for worker in self.workers.values():
+        for worker in (self.capture_worker, self.release_worker, *self.detect.workers):
             await self._open.enter_async_context(worker)
         return self
 
@@ -77,7 +77,7 @@ class Flow:
     def stages(self) -> Sequence[Coroutine[Any, Any, None]]:
         """Return what has to run, one coroutine per stage; none of them returns."""
         return (
-            capture(self._camera, self.workers["capture"], self.detect.frames, self.frames),
+            capture(self._camera, self.capture_worker, self.detect.frames, self.frames),
             self.detect.run(),
             self._release(),
         )
@@ -95,7 +95,7 @@ class Flow:
     async def _mask_and_encode(
         self, frame: RawFrame, verdict: Verdict, regions: Sequence[Region]
     ) -> Packet[Redacted] | None:
-        working = self.workers["release"].start(lambda: self._work(frame, verdict, regions))
+        working = self.release_worker.start(lambda: self._work(frame, verdict, regions))
         working.add_done_callback(lambda _: frame.release())
         await asyncio.wait((working,))
         return working.result()

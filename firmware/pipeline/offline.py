@@ -16,7 +16,7 @@ from firmware.pipeline.hold import Hold
 from firmware.pipeline.look import Eye, look
 from firmware.pipeline.mask import Masker, on_even_pixels
 from firmware.pipeline.offline_tracks import filled
-from firmware.pipeline.view import detector_picture
+from firmware.pipeline.view import detector_picture, in_full
 from firmware.pipeline.witness import Witness
 from firmware.ports import Detector
 
@@ -98,12 +98,8 @@ def _judged(found: Sequence[Detection], policy: Policy, width: int, height: int)
 
 def _seen(frame: RawFrame, detectors: Sequence[Detector]) -> list[Detection]:
     picture = detector_picture(frame, LIVE_PICTURE_WIDTH)
-    sx, sy = frame.planes.width / picture.bgr.shape[1], frame.planes.height / picture.bgr.shape[0]
-    return [
-        Detection(found.kind, found.box.scaled(sx, sy), found.score)
-        for detector in detectors
-        for found in detector.detect(picture)
-    ]
+    found = [one for detector in detectors for one in detector.detect(picture)]
+    return in_full(found, picture, frame.planes.width, frame.planes.height)
 
 
 def _witnessed(witness: Witness, frame: RawFrame) -> Judgement:

@@ -1,9 +1,11 @@
 """Cuts the small picture that detectors look at out of a raw frame."""
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
-from firmware.core.frames import Planes
+from firmware.core.frames import Detection, Planes
 from firmware.core.raw import DetectorPicture, RawFrame
 
 
@@ -24,3 +26,9 @@ def detector_picture(frame: RawFrame, width: int) -> DetectorPicture:
     cv2.resize(planes.v, half, dst=small.v, interpolation=cv2.INTER_AREA)
     bgr = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)
     return DetectorPicture(np.asarray(bgr, np.uint8), frame.captured_ns, frame.seq)
+
+
+def in_full(found: Iterable[Detection], picture: DetectorPicture, width: int, height: int) -> list[Detection]:
+    """Return detections in pixels of the full `width` x `height` picture that `picture` was scaled from."""
+    sx, sy = width / picture.bgr.shape[1], height / picture.bgr.shape[0]
+    return [Detection(one.kind, one.box.scaled(sx, sy), one.score) for one in found]

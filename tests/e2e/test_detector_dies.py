@@ -90,8 +90,8 @@ async def running(detectors: BoundDetectors, sabotaged: Sabotaged, viewer: Viewe
     async with bind_camera(profile.camera)() as scene:
         info = scene.info
         encoder = bind_encoder(profile.encoder)(info.width, info.height, info.fps)
-        openers = [sabotaged.wrap(opens) for opens in detectors.openers]
-        flow = Flow(scene, openers, encoder, viewer, PEOPLE, look, SystemClock())
+        groups = [[sabotaged.wrap(opens) for opens in group] for group in detectors.groups]
+        flow = Flow(scene, groups, encoder, viewer, PEOPLE, look, SystemClock())
         async with flow, asyncio.TaskGroup() as tasks:
             stages = [tasks.create_task(stage) for stage in flow.stages()]
             yield flow

@@ -27,7 +27,15 @@ class Rig:
         self.camera, self.detector = camera, detector
         self.encoder = KeepingEncoder()
         self.packets: list[Packet[Redacted]] = []
-        self.flow = Flow(camera, [detector], self.encoder, self.packets.append, PEOPLE, look, SystemClock())
+        self.flow = Flow(
+            camera,
+            [[detector], [ToldDetector()]],
+            self.encoder,
+            self.packets.append,
+            PEOPLE,
+            look,
+            SystemClock(),
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -140,7 +148,7 @@ async def test_detector_that_keeps_failing_gives_up_after_its_restarts() -> None
     with pytest.raises(ExceptionGroup) as caught:
         async with rig.running():
             await asyncio.sleep(10)
-    assert caught.group_contains(DetectorFailed, match="gave up after 3 restarts")
+    assert caught.group_contains(DetectorFailed, match="gave up after 3 failures")
     assert rig.detector.opened == 3
     assert all(all_hidden(i420) for _, i420 in rig.encoder.pictures)
 
@@ -170,7 +178,7 @@ async def test_pixels_are_never_worked_on_by_the_loop() -> None:
     async with rig.running():
         await rig.until(lambda: len(rig.packets) > 10)
     assert rig.camera.threads == {"veilcam-capture"}
-    assert rig.detector.threads == {"veilcam-detect"}
+    assert rig.detector.threads == {"veilcam-detect-0"}
     assert rig.encoder.threads == {"veilcam-release"}
 
 
