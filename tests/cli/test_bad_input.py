@@ -33,7 +33,9 @@ def veilcam(
     )
 
 
-def fails(done: subprocess.CompletedProcess[str], error: type[errors.VeilcamError], *words: str) -> None:
+def check_fails(
+    done: subprocess.CompletedProcess[str], error: type[errors.VeilcamError], *words: str
+) -> None:
     """Check that a run ended with one line, this error's code and these words."""
     assert done.returncode == error.exit_code, done.stderr
     lines = [
@@ -55,7 +57,7 @@ def run(tmp_path: Path, model_cache: ModelCache) -> list[str]:
 
 def test_missing_file(run: list[str]) -> None:
     done = veilcam(*run, "--source", "/nowhere/clip.mp4")
-    fails(done, errors.SourceNotFound, "/nowhere/clip.mp4", "no such file", "scene:")
+    check_fails(done, errors.SourceNotFound, "/nowhere/clip.mp4", "no such file", "scene:")
     assert "ready" not in done.stdout
 
 
@@ -63,7 +65,7 @@ def test_corrupt_clip(run: list[str], tmp_path: Path) -> None:
     clip = tmp_path / "noise.mp4"
     clip.write_bytes(os.urandom(4000))
     done = veilcam(*run, "--source", str(clip))
-    fails(done, errors.SourceCorrupt, "noise.mp4")
+    check_fails(done, errors.SourceCorrupt, "noise.mp4")
     assert "ready" not in done.stdout
 
 
@@ -72,29 +74,31 @@ def test_camera_unplugged_while_it_runs(run: list[str], tmp_path: Path) -> None:
     write_clip(whole)
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     done = veilcam(*run, "--source", str(cut))
-    fails(done, errors.CameraLost, "breaks off after", "copy it again")
+    check_fails(done, errors.CameraLost, "breaks off after", "copy it again")
     assert done.stdout.startswith("ready http://127.0.0.1:")
 
 
 def test_unknown_board() -> None:
-    fails(veilcam("run", "--board", "pi9"), errors.UnknownBoard, "'pi9'", "laptop", "pi5")
+    check_fails(veilcam("run", "--board", "pi9"), errors.UnknownBoard, "'pi9'", "laptop", "pi5")
 
 
 def test_unknown_key_in_a_board_file(tmp_path: Path) -> None:
     board = tmp_path / "mine.toml"
     board.write_text(SCENE.read_text(encoding="utf-8") + "\n[privacy]\noff = true\n", encoding="utf-8")
-    fails(veilcam("run", "--board", str(board)), errors.ConfigError, "mine.toml", "unknown key 'privacy'")
+    check_fails(
+        veilcam("run", "--board", str(board)), errors.ConfigError, "mine.toml", "unknown key 'privacy'"
+    )
 
 
 def test_driver_of_a_later_release(tmp_path: Path) -> None:
     done = veilcam("run", "--board", "jetson-orin-nano", "--state", str(tmp_path / "state"))
-    fails(done, errors.DriverUnavailable, "'tensorrt'", "later release")
+    check_fails(done, errors.DriverUnavailable, "'tensorrt'", "later release")
 
 
 def test_unknown_setting(run: list[str], tmp_path: Path) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text('hide = "nobody"\n', encoding="utf-8")
-    fails(veilcam(*run, "--settings", str(settings)), errors.ConfigError, "settings.toml", "hide")
+    check_fails(veilcam(*run, "--settings", str(settings)), errors.ConfigError, "settings.toml", "hide")
 
 
 @pytest.fixture
@@ -118,18 +122,20 @@ def spoilt_cache(tmp_path: Path, model_cache: ModelCache) -> Path:
 
 def test_wrong_model_hash(run: list[str], spoilt_cache: Path) -> None:
     done = veilcam(*run, env={"VEILCAM_CACHE": str(spoilt_cache)})
-    fails(done, errors.WrongHash, "does not have SHA-256", "fetch-models")
+    check_fails(done, errors.WrongHash, "does not have SHA-256", "fetch-models")
     assert "ready" not in done.stdout
 
 
 def test_models_missing(run: list[str], tmp_path: Path) -> None:
     done = veilcam(*run, env={"VEILCAM_CACHE": str(tmp_path / "empty")})
-    fails(done, errors.ModelMissing, "scripts/fetch-models")
+    check_fails(done, errors.ModelMissing, "scripts/fetch-models")
 
 
 def test_no_network_at_set_up(tmp_path: Path) -> None:
     env = {"VEILCAM_CACHE": str(tmp_path / "empty"), "VEILCAM_MODELS_FROM": ""}
-    fails(veilcam("models", "fetch", env=env, seconds=110), errors.NetworkUnavailable, "VEILCAM_MODELS_FROM")
+    check_fails(
+        veilcam("models", "fetch", env=env, seconds=110), errors.NetworkUnavailable, "VEILCAM_MODELS_FROM"
+    )
 
 
 @pytest.fixture
@@ -140,19 +146,19 @@ def taken_port() -> Iterator[int]:
 
 def test_port_in_use(run: list[str], taken_port: int) -> None:
     done = veilcam(*run[:-1], f"127.0.0.1:{taken_port}")
-    fails(done, errors.PortInUse, str(taken_port))
+    check_fails(done, errors.PortInUse, str(taken_port))
 
 
 def test_state_folder_of_another_camera(run: list[str], tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder", encoding="utf-8")
     done = veilcam("run", "--board", "laptop", "--listen", "127.0.0.1:0", "--state", str(blocked / "state"))
-    fails(done, errors.OutputError, "--state")
+    check_fails(done, errors.OutputError, "--state")
 
 
 def test_plain_http_beyond_loopback(run: list[str]) -> None:
     done = veilcam(*run[:-1], "0.0.0.0:0")
-    fails(done, errors.ConfigError, "HTTPS is needed beyond loopback")
+    check_fails(done, errors.ConfigError, "HTTPS is needed beyond loopback")
 
 
 @pytest.mark.parametrize(
