@@ -20,7 +20,7 @@ from firmware.ports import Detector
 SAME = 0.5
 """Boxes of two looks that overlap by more are the same face or person."""
 
-SURE: Mapping[Kind, float] = MappingProxyType({Kind.FACE: 0.45, Kind.PERSON: 0.35})
+SURE: Mapping[Kind, float] = MappingProxyType({Kind.FACE: 0.4, Kind.PERSON: 0.3})
 """Score from which one look is enough: a dozen looks would otherwise add up their false alarms."""
 
 TILE_OVERLAP = 0.2
