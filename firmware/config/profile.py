@@ -107,7 +107,9 @@ def camera_from_uri(uri: str) -> CameraOptions:
         raise explain("--source", exc) from exc
     path = Path(uri.removeprefix("file:"))
     if not path.is_file():
+        scheme, address, _ = uri.partition("://")
+        # An address of a kind that is not known may hold a password all the same.
         raise SourceNotFound(
-            f"--source {uri}: no such file; give a clip, scene:, v4l2:/dev/video0 or rtsp://address"
+            f"--source {scheme}{address and '://...'}: no such file; give a clip, scene:, v4l2:/dev/video0 or rtsp://address"
         )
     return FileOptions(driver="file", path=str(path))

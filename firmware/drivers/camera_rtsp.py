@@ -1,10 +1,10 @@
 """A network camera over RTSP and TCP, by PyAV; its address may hold a password and is never shown whole."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
@@ -19,9 +19,11 @@ DEFAULT_FPS = 25.0
 
 
 def shown(url: str) -> str:
-    """Return the address without user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    """Return scheme, host and port alone: many cameras take user and password in the path or the query."""
+    # Split by hand: a password with / # or ? in it ends where urlsplit sees the host's end.
+    scheme, _, rest = url.partition("://")
+    host = rest.rpartition("@")[2]
+    return f"{scheme}://{re.split('[/?#]', host, maxsplit=1)[0]}"
 
 
 class RtspCamera:

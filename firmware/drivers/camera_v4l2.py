@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import ExitStack, asynccontextmanager
 
 import av
@@ -51,6 +51,14 @@ FORMATS: dict[PixelFormat, Callable[[], Unpack]] = {
     PixelFormat.MJPEG: MotionJpeg,
 }
 
+ROWS: dict[PixelFormat, Callable[[int], Container[int]]] = {
+    PixelFormat.YUV420: lambda width: (width,),
+    PixelFormat.NV12: lambda width: (width,),
+    PixelFormat.YUYV: lambda width: (2 * width,),
+    PixelFormat.MJPEG: lambda width: range(2**32),
+}
+"""Bytes from row to row that are taken, by the width in pixels."""
+
 
 class V4l2Camera:
     """Reads one video device through its memory-mapped buffers."""
@@ -94,7 +102,9 @@ def _choose_format(stream: VideoCapture, options: V4l2Options) -> Unpack:
     """Set the best pixel format the device accepts; raises SourceCorrupt where it has none of ours."""
     for pixel_format, unpack in FORMATS.items():
         stream.set_format(options.width, options.height, pixel_format)
-        if stream.get_format().pixel_format == pixel_format:
+        chosen = stream.get_format()
+        # Padded rows would be taken for pixels: a sheared picture, in which no detector finds anybody.
+        if chosen.pixel_format == pixel_format and chosen.bytes_per_line in ROWS[pixel_format](chosen.width):
             return unpack()
     wanted = ", ".join(pixel_format.name for pixel_format in FORMATS)
     raise SourceCorrupt(f"{options.device}: gives none of the formats {wanted}; use another camera")

@@ -13,7 +13,8 @@ from firmware.core.frames import Detection, Kind
 from firmware.core.geometry import Box, interpolated, iou
 from firmware.core.policy import SECOND_NS, Policy
 
-HISTORY = 12
+REMEMBERED = 64
+"""Looks a witness keeps and observations a track keeps: as many, or frames looked at would lose boxes."""
 MAX_TRACKS = 128
 """More people than this in one picture cannot be followed: the pipeline goes blind."""
 
@@ -33,7 +34,7 @@ class Track:
     """One person or face over time; observations are (captured_ns, box), oldest first."""
 
     kind: Kind
-    seen: deque[tuple[int, Box]] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    seen: deque[tuple[int, Box]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def velocity(self) -> tuple[float, float]:
         """Return pixels per second of the centre, over about the last third of a second."""

@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from firmware.core.frames import Detection, Region, Verdict
 from firmware.core.policy import Policy
 from firmware.core.raw import RawFrame
-from firmware.pipeline.track import Tracker
-
-REMEMBERED = 64
-"""Looks kept: more than the hold and the time of prediction can ask for."""
+from firmware.pipeline.track import REMEMBERED, Tracker
 
 
 class Witness:
@@ -21,6 +18,7 @@ class Witness:
         self._policy = policy
         self._tracker = Tracker(policy)
         self._looks: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
+        self._judged_ns = 0
 
     @property
     def tracks(self) -> int:
@@ -32,7 +30,15 @@ class Witness:
         self.reason = ""
         self._lost = False
         self._looks.append((seq, captured_ns))
-        self._tracker.observe(captured_ns, detections, self._policy.predict_for_ns)
+        self._tracker.observe(captured_ns, detections, self._held_ns(captured_ns))
+
+    def _held_ns(self, now_ns: int) -> int:
+        """Return how far back frames may still be judged by what was seen in them.
+
+        The hold counts frames: at a few per second they are older than any fixed time.
+        """
+        oldest = max(self._judged_ns, self._looks[0][1])
+        return max(self._policy.predict_for_ns, now_ns - oldest)
 
     def lose(self, reason: str) -> None:
         """Looking failed: nothing that was known counts any more."""
@@ -47,6 +53,7 @@ class Witness:
 
     def judge(self, frame: RawFrame) -> tuple[Verdict, list[Region]]:
         """Return the verdict on a frame and the regions to hide in it (none if blind: all is hidden)."""
+        self._judged_ns = frame.captured_ns
         verdict = self._verdict(frame)
         if verdict is Verdict.BLIND:
             return verdict, []

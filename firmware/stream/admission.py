@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -49,11 +48,11 @@ class Admission:
         """Say whether a page of that origin may open sessions: ours, loopback's or a configured one."""
         if "*" in self.origins or origin in self.origins:
             return True
-        # "null" and file pages have no netloc and match nothing below.
-        parts = urlsplit(origin)
-        if parts.netloc == authority:
+        # "null" and file pages have no authority and match nothing below.
+        named = origin.partition("://")[2]
+        if named == authority:
             return True
-        return self.loopback and hostname(parts.netloc) in LOOPBACK_NAMES | self.names
+        return self.loopback and hostname(named) in LOOPBACK_NAMES | self.names
 
 
 def hostname(authority: str) -> str:

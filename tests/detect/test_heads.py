@@ -10,6 +10,7 @@ from firmware.core.heads.nanodet import NanoDet, expectation
 from firmware.core.heads.network import HEADS, Network, letterbox
 from firmware.core.heads.yunet import YuNet
 from firmware.core.suppress import suppress
+from firmware.errors import DetectorFailed
 
 W, H = 64, 32
 
@@ -143,7 +144,18 @@ def test_any_size_is_filled_up_to_the_grid_without_scaling() -> None:
 def test_boxes_that_overflow_stay_in_the_picture() -> None:
     out = silent_yunet()
     out["cls_8"][0, 0] = out["obj_8"][0, 0] = 1
-    out["bbox_8"][0, 0] = [0, 0, 1e9, np.nan]
+    out["bbox_8"][0, 0] = [0, 0, 1e9, 1e9]
     network = Network(YuNet(), Kind.FACE, (W, H), 0.5)
     prepared = network.prepare(np.zeros((H, W, 3), np.uint8))
     assert all(d.box.right <= W and d.box.bottom <= H for d in network.detections(out, prepared))
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_network_that_gives_no_number_has_failed_and_not_seen_nobody(broken: float) -> None:
+    network = Network(HEADS["yunet"], Kind.FACE, (W, H), 0.3)
+    prepared = network.prepare(np.zeros((H, W, 3), np.uint8))
+    out = silent_yunet()
+    assert network.detections(out, prepared) == []
+    out["obj_16"][0, 1] = broken
+    with pytest.raises(DetectorFailed, match="not a finite number"):
+        network.detections(out, prepared)

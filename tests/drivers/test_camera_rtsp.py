@@ -58,10 +58,22 @@ def pull_all(camera: RtspCamera) -> None:
 
 
 async def test_nobody_there() -> None:
-    with pytest.raises(SourceNotFound, match=r"rtsp://127\.0\.0\.1:9/none: cannot connect"):
+    with pytest.raises(SourceNotFound, match=r"rtsp://127\.0\.0\.1:9: cannot connect"):
         async with open_camera(options("rtsp://user:secret@127.0.0.1:9/none?token=hidden")):
             pass
 
 
-def test_address_is_shown_without_secrets() -> None:
-    assert shown("rtsp://user:secret@camera:554/1?token=t") == "rtsp://camera:554/1"
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "user:secret@camera:554/1?token=secret",
+        "user:/secret@camera:554/1",
+        "user:12#secret@camera:554",
+        "user:12?secret@camera:554/1",
+        "user:[secret@camera:554/1",
+        "user:se@cret@camera:554/1",
+        "camera:554/user=admin_password=secret_channel=1.sdp",
+    ],
+)
+def test_address_is_shown_without_secrets(rest: str) -> None:
+    assert shown(f"rtsp://{rest}") == "rtsp://camera:554"

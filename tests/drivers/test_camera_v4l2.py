@@ -4,14 +4,16 @@ That frames flow from a real or virtual device is not shown by these tests: test
 """
 
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
 import pytest
+from linuxpy.video.device import Format, PixelFormat, VideoCapture
 
 from firmware.config.drivers import V4l2Options
-from firmware.drivers.camera_v4l2 import MotionJpeg, open_camera
-from firmware.errors import CameraLost, SourceNotFound
+from firmware.drivers.camera_v4l2 import MotionJpeg, _choose_format, open_camera
+from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
 
 
 async def test_no_such_device() -> None:
@@ -49,3 +51,30 @@ def test_damaged_or_resized_motion_jpeg_is_a_camera_lost() -> None:
         MotionJpeg()(np.zeros(100, np.uint8), 64, 48)
     with pytest.raises(CameraLost, match="another size"):
         MotionJpeg()(jpeg(32, 32), 64, 48)
+
+
+class PaddedRows:
+    """A device that takes every format in `gives` and pads its rows by `padding` bytes."""
+
+    def __init__(self, padding: int, gives: set[PixelFormat]) -> None:
+        self._padding, self._gives = padding, gives
+        self._format = Format(64, 48, PixelFormat.GREY, 0, 0)
+
+    def set_format(self, width: int, height: int, pixel_format: PixelFormat) -> None:
+        if pixel_format in self._gives:
+            row = width * (2 if pixel_format is PixelFormat.YUYV else 1) + self._padding
+            self._format = Format(width, height, pixel_format, row * height, row)
+
+    def get_format(self) -> Format:
+        return self._format
+
+
+def test_padded_rows_are_not_taken_for_pixels() -> None:
+    options = V4l2Options(driver="v4l2")
+    plain = {PixelFormat.YUV420, PixelFormat.NV12, PixelFormat.YUYV}
+    for pixel_format in plain:
+        _choose_format(cast("VideoCapture", PaddedRows(0, {pixel_format})), options)
+    with pytest.raises(SourceCorrupt, match="none of the formats"):
+        _choose_format(cast("VideoCapture", PaddedRows(64, plain)), options)
+    padded = cast("VideoCapture", PaddedRows(64, {*plain, PixelFormat.MJPEG}))
+    assert isinstance(_choose_format(padded, options), MotionJpeg)

@@ -1,11 +1,13 @@
 """Verdicts: verified, predicted and blind, and nothing in between."""
 
 import numpy as np
+import pytest
 
 from firmware.core.frames import Detection, Kind, Planes, Verdict
 from firmware.core.geometry import Box
 from firmware.core.policy import PEOPLE, SECOND_NS
 from firmware.core.raw import RawFrame
+from firmware.pipeline.hold import Hold
 from firmware.pipeline.track import MAX_TRACKS
 from firmware.pipeline.witness import Witness
 
@@ -76,3 +78,22 @@ def test_crowd_over_the_cap_is_blind() -> None:
     witness.saw(1, 0, crowd)
     assert witness.judge(frame(1, 0)) == (Verdict.BLIND, [])
     assert "more people" in witness.reason
+
+
+@pytest.mark.parametrize("fps", [1, 2, 3, 5, 8, 10, 30])
+@pytest.mark.parametrize("opening_s", [0, 3])
+def test_slow_camera_hides_who_was_seen_however_long_frames_are_held(fps: int, opening_s: int) -> None:
+    """The hold counts frames: whoever left, or was seen often since, is still hidden in those it keeps."""
+    witness, hold = Witness(PEOPLE), Hold(PEOPLE.hold_frames, PEOPLE.hold_limit)
+    due_ns, left_ns, shown = opening_s * SECOND_NS, 12 * SECOND_NS, 0
+    for seq in range(20 * fps):
+        now_ns = seq * SECOND_NS // fps
+        if now_ns >= due_ns:
+            witness.saw(seq, now_ns, FOUND if now_ns < left_ns else [])
+            due_ns = now_ns + SECOND_NS // 10
+        for held in hold.push(frame(seq, now_ns), witness.settled):
+            verdict, regions = witness.judge(held)
+            if verdict is not Verdict.BLIND and held.captured_ns < left_ns:
+                shown += 1
+                assert regions, f"{verdict} at {held.captured_ns / SECOND_NS} s"
+    assert shown

@@ -302,6 +302,8 @@ async def test_foreign_pages_and_rebound_names_are_refused() -> None:
             "null",
             "http://127.0.0.1.evil.example",
             "http://localhost.evil.example",
+            "http://[",
+            "http://[::2",
         ):
             found = await r.post(offer, Origin=origin)
             assert_problem(found, 403)

@@ -12,6 +12,7 @@ from firmware.core.heads.centerface import CenterFace
 from firmware.core.heads.found import Found, Head, Outputs, Tensor
 from firmware.core.heads.nanodet import NanoDet
 from firmware.core.heads.yunet import YuNet
+from firmware.errors import DetectorFailed
 
 HEADS: dict[str, Head] = {
     "yunet": YuNet(),
@@ -52,7 +53,14 @@ class Network:
         return Prepared(self.head.preprocess(letterbox(bgr, w, h, scale)), w, h, scale, (width, height))
 
     def detections(self, outputs: Outputs, prepared: Prepared) -> list[Detection]:
-        """Read the outputs; boxes are clipped to the picture, empty ones are left out."""
+        """Read the outputs; boxes are clipped to the picture, empty ones are left out.
+
+        Raises:
+            DetectorFailed: an output is not a finite number.
+        """
+        # NaN is below every threshold: a broken network would see nobody, and the picture be called verified.
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            raise DetectorFailed("the network's output is not a finite number; restart the camera")
         found = self.head.decode(outputs, prepared.width, prepared.height, self.threshold)
         return [d for d in self._scaled(found, prepared) if d.box.area > 0]
 
