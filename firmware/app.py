@@ -14,7 +14,7 @@ from firmware.config.model import ModelCache
 from firmware.config.profile import Profile
 from firmware.config.settings import Settings
 from firmware.core.policy import POLICIES
-from firmware.errors import VeilcamError
+from firmware.errors import VeilcamError, first_error
 from firmware.health import Notifier, Progress, beat
 from firmware.pipeline.detect import LookOptions
 from firmware.pipeline.flow import Flow
@@ -55,7 +55,7 @@ async def run_camera(options: RunOptions, ready: Callable[[ServedAddress, BoundD
     except* _StopAskedError:
         logger.info("stopped")
     except* VeilcamError as group:
-        raise _first(group) from None
+        raise first_error(group) from None
 
 
 async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetectors], None]) -> None:
@@ -150,9 +150,3 @@ async def _end_when(stop: asyncio.Event) -> None:
     """End the task group once the event is set."""
     await stop.wait()
     raise _StopAskedError
-
-
-def _first(group: BaseExceptionGroup[VeilcamError]) -> VeilcamError:
-    """Return the first error of a group, however deep."""
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,7 +1,6 @@
 """Binds a board's names to back-ends: which camera, which detector for each model, which encoder."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +8,7 @@ from firmware.config.drivers import CameraOptions, DetectorOptions, EncoderOptio
 from firmware.config.model import Artefact, LoadedModel, Manifest, ModelCache, choose_chain, load_manifests
 from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, load
 from firmware.errors import DriverUnavailable
-from firmware.ports import Camera, Encoder, OpensDetector
+from firmware.ports import OpensCamera, OpensDetector, OpensEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +23,17 @@ class BoundDetectors:
     groups: tuple[tuple[OpensDetector, ...], ...]
 
 
-def bind_camera(options: CameraOptions) -> Callable[[], AbstractAsyncContextManager[Camera]]:
+def bind_camera(options: CameraOptions) -> OpensCamera:
     """Return how to open the camera; raises DriverUnavailable."""
     module = load("camera", CAMERAS, options.driver)
-    opens: Callable[[], AbstractAsyncContextManager[Camera]] = partial(module.open_camera, options)
+    opens: OpensCamera = partial(module.open_camera, options)
     return opens
 
 
-def bind_encoder(options: EncoderOptions) -> Callable[[int, int, float], Encoder]:
+def bind_encoder(options: EncoderOptions) -> OpensEncoder:
     """Return how to open the encoder for width, height and frames per second; raises DriverUnavailable."""
     module = load("encoder", ENCODERS, options.driver)
-    opens: Callable[[int, int, float], Encoder] = partial(module.open_encoder, options)
+    opens: OpensEncoder = partial(module.open_encoder, options)
     return opens
 
 
@@ -82,7 +81,7 @@ def _fits(manifest: Manifest, artefact: Artefact) -> bool:
 
 def _live(manifest: Manifest, artefact: Artefact, cache: ModelCache) -> LoadedModel:
     if manifest.realtime is None or manifest.thresholds is None:
-        raise DriverUnavailable(f"model {manifest.name} is not meant for live pictures")
+        raise DriverUnavailable(f"model {manifest.name} is not meant for live pictures; choose another chain")
     path = cache.open(manifest, artefact)
     size = manifest.realtime
     return LoadedModel(manifest, path, size.width, size.height, manifest.thresholds.realtime)

@@ -19,7 +19,8 @@ VeilcamError
 ├── DetectorFailed                 the supervisor restarts it, else systemd        50
 │   └── DetectorStalled                                                            51
 ├── OutputError                    the person frees space or picks another place   60
-└── EncoderFailed                  systemd restarts the camera                     70
+├── EncoderFailed                  systemd restarts the camera                     70
+└── EndOfSource                    nobody: a clip that is not to loop is over      0
 
 The number is the exit status of `veilcam` when the error ends it. Every message is one line that says
 what happened, where, and what to do.
@@ -148,3 +149,11 @@ class EncoderFailed(VeilcamError):
 
 class EndOfSource(VeilcamError):
     """A clip has come to its end; not a failure."""
+
+    exit_code = 0
+
+
+def first_error(group: BaseExceptionGroup[VeilcamError]) -> VeilcamError:
+    """Return the first error of a group, however deep."""
+    first = group.exceptions[0]
+    return first_error(first) if isinstance(first, BaseExceptionGroup) else first

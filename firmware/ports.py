@@ -107,10 +107,6 @@ class Clock(Protocol):
         """Nanoseconds that never go back, for deadlines and frame times."""
         ...
 
-    def wall_s(self) -> float:
-        """Seconds since the epoch, for records only."""
-        ...
-
 
 class SystemClock:
     """The machine's own clock."""
@@ -118,7 +114,3 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds since boot, the clock that frames are stamped with."""
         return time.monotonic_ns()
-
-    def wall_s(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()

@@ -1,6 +1,7 @@
 """Measures the pipeline on the built-in scene or a clip, beside its floor, in one run."""
 
 import asyncio
+import resource
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from firmware.config.model import ModelCache
 from firmware.config.profile import Profile
 from firmware.core.frames import Packet, Redacted
 from firmware.core.policy import PEOPLE
+from firmware.errors import UsageError, VeilcamError, first_error
 from firmware.pipeline.detect import LookOptions
 from firmware.pipeline.floor import Floor
 from firmware.pipeline.flow import Flow
@@ -68,7 +70,7 @@ class PipelineReport:
 def resident_mib() -> float:
     """Return the resident memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4096 / 2**20
+    return pages * resource.getpagesize() / 2**20
 
 
 def _snapshot(flow: Flow) -> Snapshot:
@@ -92,7 +94,11 @@ async def measure_pipeline(
     seconds: float,
     progress: Callable[[float], None],
 ) -> PipelineReport:
-    """Run the pipeline for `seconds` after a warm-up, then its floor; `progress` gets seconds done."""
+    """Run the pipeline for `seconds` after a warm-up, then its floor; `progress` gets seconds done.
+
+    Raises:
+        VeilcamError: a stage ended, or there was nothing to measure in the time given.
+    """
     detectors = await asyncio.to_thread(bind_detectors, profile.detectors, profile.look.chain, cache)
     opens_encoder = bind_encoder(profile.encoder)
     floor = Floor()
@@ -105,11 +111,19 @@ async def measure_pipeline(
         groups = [[floor.tap_detector(opens) for opens in group] for group in detectors.groups]
         flow = Flow(camera, groups, encoder, _discard, PEOPLE, look, SystemClock())
         await parts.enter_async_context(flow)
-        before, after, rss = await _run(flow, seconds, progress)
+        try:
+            before, after, rss = await _run(flow, seconds, progress)
+        except* VeilcamError as group:
+            raise first_error(group) from None
+    frames, looks = after.released - before.released, after.looks - before.looks
+    if not frames or not looks:
+        raise UsageError(
+            f"bench: {frames} frames and {looks} looks in {seconds:g} s are too few; give more --seconds, "
+            "or see: veilcam doctor"
+        )
     async with AsyncExitStack() as parts:
         openers = [opens for group in detectors.groups for opens in group]
         opened = [await parts.enter_async_context(opens()) for opens in openers]
-        frames, looks = after.released - before.released, after.looks - before.looks
         await asyncio.to_thread(floor.looks_ms, opened, 3)  # first calls allocate
         looks_ms = await asyncio.to_thread(floor.looks_ms, opened, looks)
         alone = opens_encoder(info.width, info.height, info.fps)
@@ -162,7 +176,7 @@ def _discard(packet: Packet[Redacted]) -> None:
 
 
 def _cpu(before: Snapshot, after: Snapshot) -> dict[str, float]:
-    frames = max(1, after.released - before.released)
+    frames = after.released - before.released
     spent: Counter[str] = Counter(
         camera=after.capture_ns - before.capture_ns,
         detect=after.detect_ns - before.detect_ns,

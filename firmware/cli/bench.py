@@ -16,7 +16,9 @@ from firmware.config.profile import camera_from_uri
 
 def add(verbs: "argparse._SubParsersAction[Any]") -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser("bench", help="measure on this machine", description=__doc__)
+    parser = verbs.add_parser(
+        "bench", help="measure on this machine", description="Measures on this machine."
+    )
     benches = parser.add_subparsers(dest="bench", metavar="WHAT", required=True)
     pipeline = benches.add_parser(
         "pipeline",
@@ -26,16 +28,15 @@ def add(verbs: "argparse._SubParsersAction[Any]") -> None:
     )
     pipeline.add_argument("--board", metavar="NAME|FILE", help="default: this machine's, else laptop")
     pipeline.add_argument("--source", metavar="URI", default="scene:", help="default: %(default)s")
-    pipeline.add_argument("--seconds", type=_seconds, default=20.0, help="default: %(default)s")
+    pipeline.add_argument("--seconds", metavar="N", type=_seconds, default=20.0, help="default: %(default)s")
     pipeline.add_argument("--json", action="store_true", help="print one JSON object")
     pipeline.set_defaults(handler=handle_pipeline)
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 1 <= value <= 86_400:
-        raise argparse.ArgumentTypeError("give 1 to 86400 seconds")
-    return value
+    if text.replace(".", "", 1).isdecimal() and 1 <= float(text) <= 86_400:
+        return float(text)
+    raise argparse.ArgumentTypeError("give 1 to 86400 seconds")
 
 
 def handle_pipeline(args: argparse.Namespace) -> int:

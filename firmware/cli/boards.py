@@ -14,13 +14,16 @@ from firmware.errors import DriverUnavailable
 
 def add(verbs: "argparse._SubParsersAction[Any]") -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser("boards", help="list and check board profiles", description=__doc__)
+    parser = verbs.add_parser(
+        "boards", help="list and check board profiles", description="The board profiles of this build."
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="every board of this build and what it lacks here")
     listing.add_argument("--json", action="store_true", help="print one JSON array")
     listing.set_defaults(handler=handle_list)
     check = actions.add_parser("check", help="check a board file; drivers need not be here")
     check.add_argument("board", metavar="NAME|FILE", nargs="?", help="default: every shipped board")
+    check.add_argument("--json", action="store_true", help="print one JSON array of the valid boards")
     check.set_defaults(handler=handle_check)
 
 
@@ -81,8 +84,9 @@ def handle_list(args: argparse.Namespace) -> int:
 def handle_check(args: argparse.Namespace) -> int:
     """Check one board file or all; a fault is raised as ConfigError."""
     names = [args.board] if args.board else [path.stem for path in board_files()]
+    shown = []
     for name in names:
         profile = find_profile(name)
-        shown = Path(name).name if name.endswith(".toml") else profile.name
-        print(f"{shown}: valid")
+        shown.append(Path(name).name if name.endswith(".toml") else profile.name)
+    print(json.dumps(shown) if args.json else "\n".join(f"{name}: valid" for name in shown))
     return 0

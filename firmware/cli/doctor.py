@@ -30,7 +30,11 @@ class Finding:
 
 def add(verbs: "argparse._SubParsersAction[Any]") -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser("doctor", help="what this machine has and lacks", description=__doc__)
+    parser = verbs.add_parser(
+        "doctor",
+        help="what this machine has and lacks",
+        description="Says what this machine has and lacks; exit status 1 if it lacks anything.",
+    )
     parser.add_argument("--board", metavar="NAME|FILE", help="default: this machine's, else laptop")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
     parser.set_defaults(handler=handle)
@@ -85,4 +89,4 @@ def _models(profile: Profile) -> Finding:
 
 
 def _why_not(cache: ModelCache, name: str, title: str) -> str:
-    return f"the better {name} ({title}) is not in {cache.root}: run scripts/fetch-models with a network"
+    return f"the better {name} ({title}) is not in {cache.root}: veilcam models fetch {name}"

@@ -21,10 +21,12 @@ from firmware.errors import DriverUnavailable, ModelMissing, UsageError, WrongHa
 from firmware.provision.fetch import Fetch
 from firmware.provision.selftest import RunsModel
 
+_WHAT = "The model files this build uses, what of them is here, and how to bring the rest."
+
 
 def add(verbs: "argparse._SubParsersAction[Any]") -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser("models", help="list, fetch and verify model files", description=__doc__)
+    parser = verbs.add_parser("models", help="list, fetch and verify model files", description=_WHAT)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _action(actions, "list", handle_list, "every model file and whether it is here")
     fetch = _action(

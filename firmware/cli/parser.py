@@ -16,6 +16,9 @@ def build() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="veilcam",
         description="Privacy camera: people are hidden on the device before any picture leaves it.",
+        epilog="Exit status: 0 success, 2 wrong use, 1x a board, manifest or settings file, 20 a driver or "
+        "package, 3x the camera or clip, 4x model files, 5x a detector, 60 the output, 70 the encoder; the "
+        "line on standard error says what to do.",
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:

@@ -46,17 +46,21 @@ def add(verbs: "argparse._SubParsersAction[Any]") -> None:
         "--pace", choices=("realtime", "thorough"), default="thorough", help="default: %(default)s"
     )
     parser.add_argument("--policy", choices=sorted(POLICIES), default="people", help="default: %(default)s")
-    parser.add_argument("--chain", choices=("auto", *(c.name for c in load_chains())), default="auto")
+    parser.add_argument(
+        "--chain",
+        choices=("auto", *(c.name for c in load_chains())),
+        default="auto",
+        help="default: %(default)s",
+    )
     parser.add_argument("--threads", type=_threads, default=1, metavar="N", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON object about what was done")
     parser.set_defaults(handler=handle)
 
 
 def _threads(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 16:
-        raise argparse.ArgumentTypeError("give 1 to 16 threads")
-    return value
+    if text.isdecimal() and 1 <= int(text) <= 16:
+        return int(text)
+    raise argparse.ArgumentTypeError("give 1 to 16 threads")
 
 
 @dataclass(slots=True)

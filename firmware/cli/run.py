@@ -21,7 +21,12 @@ DEFAULT_LISTEN = "127.0.0.1:8080"
 
 def add(verbs: "argparse._SubParsersAction[Any]") -> None:
     """Add the verb to the command line."""
-    parser = verbs.add_parser("run", help="run the camera", description=__doc__)
+    parser = verbs.add_parser(
+        "run",
+        help="run the camera",
+        description="Runs the camera until it is stopped. The first line on standard output once it serves "
+        "is: ready ADDRESS.",
+    )
     parser.add_argument(
         "--board", metavar="NAME|FILE", help="board profile (default: this machine's, else laptop)"
     )

@@ -107,7 +107,7 @@ class Manifest(Strict):
 
 
 class Chain(Strict):
-    """Models that work together; the first chain whose faces can be had is taken."""
+    """Models that work together; the first one that has all its files is taken."""
 
     name: str
     faces: tuple[str, ...] = Field(min_length=1)

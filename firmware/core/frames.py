@@ -36,7 +36,7 @@ class Verdict(StrEnum):
     VERIFIED = "verified"
     """Detectors looked at this very frame."""
     PREDICTED = "predicted"
-    """Tracks were carried to this frame's time from a look within the stated time."""
+    """Looks before and after this frame are in, each within the stated time; tracks say where people were."""
     BLIND = "blind"
     """Anything else: the whole picture is hidden."""
 

@@ -70,7 +70,9 @@ class FileCamera:
             yield from self._container.decode(self._stream)
         except av.FFmpegError as exc:
             if self._seq == 0:
-                raise SourceCorrupt(f"{self._options.path}: cannot be decoded: {exc.strerror}") from exc
+                raise SourceCorrupt(
+                    f"{self._options.path}: cannot be decoded: {exc.strerror}; copy it again"
+                ) from exc
             raise self._broken_off() from exc
 
     def _again(self) -> av.VideoFrame:
@@ -107,18 +109,21 @@ def _open(path: str) -> InputContainer:
     except PermissionError as exc:
         raise SourceNotFound(f"{path}: may not be read; check its permissions") from exc
     except (av.FFmpegError, OSError) as exc:
-        raise SourceCorrupt(f"{path}: not a clip that can be read: {exc.strerror}") from exc
+        raise SourceCorrupt(f"{path}: not a clip that can be read: {exc.strerror}; copy it again") from exc
 
 
 def _video(container: InputContainer, path: str) -> VideoStream:
     if not container.streams.video:
         container.close()
-        raise SourceCorrupt(f"{path}: has no video stream")
+        raise SourceCorrupt(f"{path}: has no video stream; give a clip with a picture")
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     if stream.width < 16 or stream.height < 16:
         container.close()
-        raise SourceCorrupt(f"{path}: its picture size {stream.width}x{stream.height} cannot be used")
+        raise SourceCorrupt(
+            f"{path}: its picture size {stream.width}x{stream.height} cannot be used; "
+            "give a clip of 16x16 or more"
+        )
     return stream
 
 

@@ -59,11 +59,13 @@ class Clip:
         except PermissionError as exc:
             raise SourceNotFound(f"{self._path}: may not be read; check its permissions") from exc
         except (av.FFmpegError, OSError) as exc:
-            raise SourceCorrupt(f"{self._path}: not a clip that can be read: {exc.strerror}") from exc
+            raise SourceCorrupt(
+                f"{self._path}: not a clip that can be read: {exc.strerror}; copy it again"
+            ) from exc
 
     def _video(self, container: InputContainer) -> VideoStream:
         if not container.streams.video:
-            raise SourceCorrupt(f"{self._path}: has no video stream")
+            raise SourceCorrupt(f"{self._path}: has no video stream; give a clip with a picture")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = self._threads

@@ -16,8 +16,6 @@ from firmware.core.heads.unpinned import unpinned
 from firmware.core.raw import DetectorPicture
 from firmware.errors import ConfigError, DetectorFailed, ModelError
 
-Options = OnnxOptions
-
 FAILURES = (
     RuntimeError,
     native.Fail,

@@ -15,8 +15,6 @@ from firmware.core.heads.network import HEADS, Network
 from firmware.core.raw import DetectorPicture
 from firmware.errors import ConfigError, DetectorFailed, DriverUnavailable, ModelError
 
-Options = TfliteOptions
-
 RUNTIMES = ("ai_edge_litert", "tflite_runtime")
 """Packages with the same `interpreter.Interpreter`, the faster one first."""
 

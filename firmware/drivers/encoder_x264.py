@@ -71,5 +71,5 @@ def open_encoder(options: X264Options, width: int, height: int, fps: float) -> X
     try:
         context.open()
     except av.FFmpegError as exc:
-        raise EncoderFailed(f"x264 cannot be opened for {width}x{height}: {exc}") from exc
+        raise EncoderFailed(f"x264 cannot be opened for {width}x{height}: {exc}; try another size") from exc
     return X264Encoder(context)

@@ -43,7 +43,7 @@ def _decoded(path: Path) -> Plane:
     try:
         bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except cv2.error as exc:
-        raise SourceCorrupt(f"{path}: not a picture that can be read: {exc.err}") from exc
+        raise SourceCorrupt(f"{path}: not a picture that can be read: {exc.err}; copy it again") from exc
     if bgr is None:
         raise SourceCorrupt(f"{path}: not a picture that can be read; copy it again")
     return np.asarray(bgr, np.uint8)

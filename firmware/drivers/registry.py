@@ -40,9 +40,6 @@ ENCODERS: Mapping[str, str] = MappingProxyType({"x264": "firmware.drivers.encode
 
 PACKAGES: Mapping[str, str] = MappingProxyType(
     {
-        "av": "av",
-        "linuxpy": "linuxpy",
-        "onnxruntime": "onnxruntime",
         "ai_edge_litert": "ai-edge-litert",
         "tflite_runtime": "tflite-runtime",
         "cv2": "opencv-python-headless",
@@ -70,7 +67,8 @@ def load(kind: str, table: Mapping[str, str], name: str) -> ModuleType:
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.startswith("firmware"):
             raise  # our own mistake, not the installer's
-        package = PACKAGES.get(exc.name.partition(".")[0], exc.name)
+        imported = exc.name.partition(".")[0]
+        package = PACKAGES.get(imported, imported)
         raise DriverUnavailable(
             f"{kind} driver {name!r} needs the package {package!r}; install it with: pip install {package}"
         ) from exc

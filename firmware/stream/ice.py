@@ -91,7 +91,7 @@ def read_policy(setting: str, environment: Mapping[str, str]) -> IcePolicy:
     Raises:
         ConfigError: the text is none of these, or an address is not this machine's.
     """
-    where, text = "stream.ice_addresses", setting
+    where, text = "settings: ice_addresses", setting
     if ENVIRONMENT in environment:
         where, text = ENVIRONMENT, environment[ENVIRONMENT]
     word = text.strip().lower()
@@ -121,5 +121,5 @@ def _require_own(where: str, text: str) -> None:
             probe.bind((text, 0))
     except OSError as exc:
         raise ConfigError(
-            f"{where}: {text} is not an address of this machine ({exc.strerror or exc})"
+            f"{where}: {text} is not an address of this machine ({exc.strerror or exc}); see: ip address"
         ) from None

@@ -58,10 +58,11 @@ def read_tls(options: StreamOptions, listen: Listen) -> ssl.SSLContext | None:
     certificate, key = options.tls_certificate, options.tls_key
     if certificate is None or key is None:
         if certificate is not key:
-            raise ConfigError("give both a TLS certificate and its key, or neither")
+            raise ConfigError("settings: give both tls_certificate and tls_key, or neither")
         if not listen.loopback:
             raise ConfigError(
-                f"--listen {listen.host}: HTTPS is needed beyond loopback; give a certificate and key"
+                f"--listen {listen.host}: HTTPS is needed beyond loopback; "
+                "set tls_certificate and tls_key in --settings FILE"
             )
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -70,7 +71,10 @@ def read_tls(options: StreamOptions, listen: Listen) -> ssl.SSLContext | None:
         # The password callback keeps OpenSSL from asking on the terminal.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ssl.SSLError) as exc:
-        raise ConfigError(f"TLS certificate {certificate} with key {key}: {exc.strerror or exc}") from exc
+        raise ConfigError(
+            f"TLS certificate {certificate} with key {key}: {exc.strerror or exc}; "
+            "give two PEM files that belong together, the key without a password"
+        ) from exc
     return context
 
 
@@ -85,5 +89,9 @@ def bind(listen: Listen) -> socket.socket:
         return socket.create_server((listen.host, listen.port), family=family, backlog=128)
     except OSError as exc:
         taken = exc.errno == errno.EADDRINUSE
-        why = "another program listens there; choose another port" if taken else (exc.strerror or str(exc))
+        why = (
+            "another program listens there; choose another port with --listen"
+            if taken
+            else f"{exc.strerror or exc}; choose another --listen"
+        )
         raise PortInUse(f"cannot listen on {listen.host}:{listen.port}: {why}") from exc

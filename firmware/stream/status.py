@@ -11,8 +11,8 @@ from firmware.core.frames import Verdict
 class CameraStatus:
     """One look at the running camera.
 
-    Rates are per second over the last few seconds, latencies in milliseconds from capture to encoded
-    packet (None before the first one), `uptime_s` in seconds; `failed` means the pipeline has ended.
+    Rates are per second, latencies in milliseconds from capture to encoded packet (None before the first
+    one), both over the last ten seconds or so, `uptime_s` in seconds; `failed` means the pipeline has ended.
     """
 
     verdict: Verdict
@@ -21,7 +21,7 @@ class CameraStatus:
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     chain: str
-    """Name of the chain of models in use, such as "standard"."""
+    """Name of the chain of models in use, such as "registry"."""
     detectors: tuple[str, ...]
     """Model and runtime of every opened detector."""
     width: int

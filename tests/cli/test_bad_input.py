@@ -78,6 +78,24 @@ def test_camera_unplugged_while_it_runs(run: list[str], tmp_path: Path) -> None:
     assert done.stdout.startswith("ready http://127.0.0.1:")
 
 
+def test_clip_that_is_not_to_loop_is_over_without_a_failure(run: list[str], tmp_path: Path) -> None:
+    clip, board = tmp_path / "clip.mp4", tmp_path / "once.toml"
+    write_clip(clip)
+    camera = f'driver = "file"\npath = "{clip}"\nloop = false'
+    board.write_text(SCENE.read_text(encoding="utf-8").replace('driver = "scene"', camera), encoding="utf-8")
+    done = veilcam("run", "--board", str(board), *run[3:])
+    check_fails(done, errors.EndOfSource, "clip.mp4 has ended")
+    assert done.returncode == 0
+
+
+def test_bench_of_a_clip_that_breaks_off(run: list[str], tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    write_clip(whole)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    done = veilcam("bench", "pipeline", "--board", "laptop", "--source", str(cut))
+    check_fails(done, errors.CameraLost, "breaks off after")
+
+
 def test_unknown_board() -> None:
     check_fails(veilcam("run", "--board", "pi9"), errors.UnknownBoard, "'pi9'", "laptop", "pi5")
 
@@ -162,7 +180,15 @@ def test_plain_http_beyond_loopback(run: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "args", [[], ["dance"], ["run", "--colour"], ["bench"], ["bench", "pipeline", "--seconds", "0"]]
+    "args",
+    [
+        [],
+        ["dance"],
+        ["run", "--colour"],
+        ["bench"],
+        ["bench", "pipeline", "--seconds", "soon"],
+        ["redact", "a", "b", "--threads", "0"],
+    ],
 )
 def test_wrong_use_is_exit_code_2(args: list[str]) -> None:
     done = veilcam(*args)
@@ -181,11 +207,7 @@ def test_every_verb_has_help(verb: str) -> None:
 
 def test_exit_codes_are_distinct_and_documented() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    codes = {
-        kind.__name__: kind.exit_code
-        for kind in kinds
-        if kind not in {errors.VeilcamError, errors.EndOfSource}
-    }
+    codes = {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.VeilcamError}
     assert len(set(codes.values())) == len(codes)
     for name, code in codes.items():
         line = next(line for line in (errors.__doc__ or "").splitlines() if name in line)

@@ -49,6 +49,7 @@ def test_boards_check_accepts_every_shipped_board() -> None:
     done = veilcam("boards", "check")
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) == 5
+    assert len(told(veilcam("boards", "check", "--json"))) == 5
 
 
 def test_doctor_is_well_on_the_laptop_and_names_the_chain(model_cache: ModelCache) -> None:

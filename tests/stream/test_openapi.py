@@ -16,6 +16,8 @@ async def test_status_is_as_described_and_every_described_path_answers() -> None
         assert set(status) == set(schema["required"]) == set(schema["properties"])
         assert status["verdict"] in schema["properties"]["verdict"]["enum"]
         for path, methods in described["paths"].items():
-            for method in methods:
-                async with r.http.request(method, r.url + path) as answer:
-                    assert answer.status not in {404, 405}, (method, path)
+            unwanted = {405} if "{" in path else {404, 405}  # there is no session to be found
+            url = r.url + path.replace("{session}", "none")
+            for method in methods.keys() - {"parameters"}:
+                async with r.http.request(method, url) as answer:
+                    assert answer.status not in unwanted, (method, path)

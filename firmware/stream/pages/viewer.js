@@ -4,7 +4,7 @@ import { WhepSession } from "./whep.js";
 
 const MEANING = {
   verified: ["Verified", "Detectors looked at the newest picture itself. The people they found are hidden."],
-  predicted: ["Predicted", "People are hidden where the camera expects them, from a look a moment ago."],
+  predicted: ["Predicted", "Detectors looked just before and just after this picture. The people they found are hidden, there and in between."],
   blind: ["Hidden", "The camera is not sure right now, so it hides the whole picture."],
   unknown: ["Waiting", "Waiting for the camera to say how well people are hidden."],
 };
