@@ -73,6 +73,19 @@ def _refuse_overwriting(jobs: Sequence[Job]) -> None:
             raise UsageError(f"{job.target}: is an input; an input is never overwritten, give another output")
 
 
+def identity(source: Path) -> tuple[int, ...]:
+    """Return what is different once a file has been written to or replaced.
+
+    Raises:
+        SourceNotFound: it is gone.
+    """
+    try:
+        told = source.stat()
+    except OSError as exc:
+        raise SourceNotFound(f"{source}: is gone: {exc.strerror}") from exc
+    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
+
+
 @contextmanager
 def in_place(target: Path) -> Iterator[Path]:
     """Give a path to write to; afterwards it is on the disk as `target`, after an error it is gone.

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from firmware.core.frames import Detection
+from firmware.core.raw import DetectorPicture
 from firmware.pipeline.mask import Fill
 from tests.redact.conftest import BrightSquares, Run, background, painted, read_clip, with_square, write_clip
 
@@ -208,3 +210,22 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, run: Run, monkeypatch: pyte
     assert run(tmp_path / "in.mp4", tmp_path / "out.mp4") == 130
     (tmp_path / "seen").unlink()
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_clip_replaced_by_another_on_the_way_is_not_released(
+    tmp_path: Path, run: Run, squares: BrightSquares, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next clip of a recorder has as many frames, but its people are elsewhere."""
+    source, following = tmp_path / "latest.mp4", tmp_path / "next.mp4"
+    write_clip(source, walk())
+    write_clip(following, [with_square(background(160, 120, n), 110, 80) for n in range(LENGTH)])
+    detect = squares.detect
+
+    def replace_at_the_last(picture: DetectorPicture) -> list[Detection]:
+        if squares.looks == LENGTH - 1:
+            following.replace(source)
+        return detect(picture)
+
+    monkeypatch.setattr(squares, "detect", replace_at_the_last)
+    assert run(source, tmp_path / "out.mp4") == 32
+    assert [path.name for path in tmp_path.iterdir()] == ["latest.mp4"]
