@@ -99,6 +99,8 @@ def _stream(options: RunOptions) -> StreamOptions:
         max_viewers=settings.max_viewers,
         tls_certificate=settings.tls_certificate,
         tls_key=settings.tls_key,
+        host_names=settings.host_names,
+        origins=settings.origins,
         contact=settings.contact,
     )
 

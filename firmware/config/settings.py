@@ -19,6 +19,12 @@ class Settings(Strict):
         description="Host addresses that media may use: all, loopback, or a list split by commas.",
     )
     max_viewers: int = Field(default=16, ge=1, le=256, description="Viewers at the same time.")
+    host_names: tuple[str, ...] = Field(
+        default=(), max_length=16, description="More names under which this camera is reached."
+    )
+    origins: tuple[str, ...] = Field(
+        default=(), max_length=16, description="Other sites whose pages may show the stream, https://name."
+    )
     contact: str = Field(
         default="the person or company that put this camera here",
         max_length=200,
