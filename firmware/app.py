@@ -27,6 +27,9 @@ from firmware.stream.status import CameraStatus
 
 logger = logging.getLogger(__name__)
 
+SILENT_NS = 5_000_000_000
+"""A camera that released nothing for so long has failed, whatever the reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -129,7 +132,9 @@ class StatusBoard:
             width=flow.camera_info.width,
             height=flow.camera_info.height,
             uptime_s=(now - self._begun_ns) / 1e9,
+            failed=now - measure.last_release_ns(self._begun_ns) > SILENT_NS,
             reason=flow.witness.reason,
+            detector_restarts=flow.detect.restarted,
             released=dict(measure.verdicts),
             dropped={"detect": flow.detect.frames.dropped, "release": flow.frames.dropped},
         )

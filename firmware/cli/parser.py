@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import resource
 import sys
 from collections.abc import Sequence
 
@@ -29,6 +30,8 @@ def build() -> argparse.ArgumentParser:
 def run(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
     args = build().parse_args(argv)
+    # A core dump would hold the last unhidden frames.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         return int(args.handler(args) or 0)
     except VeilcamError as exc:

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import logging
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -52,8 +51,6 @@ def chosen_profile(board: str | None) -> Profile:
 
 def handle(args: argparse.Namespace) -> int:
     """Run until stopped; exit status 0 if that was asked for."""
-    # A core dump would hold the last unhidden frames.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     profile = chosen_profile(args.board)
     options = RunOptions(

@@ -1,9 +1,13 @@
 """From the pixel layouts that cameras and decoders give to planar YUV 4:2:0, limited range."""
 
 import av
+import cv2
 import numpy as np
 
 from firmware.core.frames import Plane, Planes
+
+TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+"""Display rotation, in degrees against the clock as PyAV tells it."""
 
 
 def planes_of(frame: av.VideoFrame, width: int, height: int) -> Planes:
@@ -37,3 +41,20 @@ def planes_of_nv12(data: Plane, width: int, height: int) -> Planes:
 def _halved(chroma: Plane) -> Plane:
     rows = chroma.astype(np.uint16)
     return ((rows[0::2] + rows[1::2] + 1) // 2).astype(np.uint8)
+
+
+def even_planes(frame: av.VideoFrame) -> Planes:
+    """Return a decoded frame as it is to be shown: turned, limited range, even width and height."""
+    width, height = frame.width + frame.width % 2, frame.height + frame.height % 2
+    planes = planes_of(frame, width, height)
+    planes = Planes(_padded(planes.y, width, height), planes.u, planes.v)
+    turn = TURNS.get(round(frame.rotation / 90) * 90 % 360)
+    if turn is None:
+        return planes
+    return Planes(*(np.asarray(cv2.rotate(p, turn), np.uint8) for p in (planes.y, planes.u, planes.v)))
+
+
+def _padded(luma: Plane, width: int, height: int) -> Plane:
+    if luma.shape == (height, width):
+        return luma
+    return np.pad(luma, ((0, height - luma.shape[0]), (0, width - luma.shape[1])), mode="edge")

@@ -1,6 +1,7 @@
 """A clip played as if it were a camera, by PyAV."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,13 +11,16 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from firmware.config.drivers import FileOptions
+from firmware.core.frames import Planes
 from firmware.core.pace import Pace
-from firmware.core.planar import planes_of
+from firmware.core.planar import even_planes
 from firmware.core.raw import RawFrame
 from firmware.errors import CameraLost, EndOfSource, SourceCorrupt, SourceNotFound
 from firmware.ports import CameraInfo
 
 DEFAULT_FPS = 25.0
+CLOSE_S = 1.0
+"""How long closing waits for a read under way."""
 
 
 class FileCamera:
@@ -26,38 +30,45 @@ class FileCamera:
         self._options = options
         self._container = _open(options.path)
         self._stream = _video(self._container, options.path)
-        self.info = CameraInfo(
-            self._stream.width // 2 * 2,
-            self._stream.height // 2 * 2,
-            float(self._stream.average_rate or DEFAULT_FPS),
-            options.path,
-        )
-        self._pace = Pace(round(1e9 / self.info.fps) if options.realtime else 0)
         self._seq = 0
         self._in_pass = 0
+        self._reading = threading.Lock()
         self._frames = self._decode()
-        self._first: av.VideoFrame | None = self._pull()
+        first = self._pull()
+        if first is None:
+            raise SourceCorrupt(f"{options.path}: holds no picture; the file is incomplete, copy it again")
+        self._first: Planes | None = even_planes(first)
+        fps = float(self._stream.average_rate or DEFAULT_FPS)
+        self.info = CameraInfo(self._first.width, self._first.height, fps, options.path)
+        self._pace = Pace(round(1e9 / fps) if options.realtime else 0)
 
     def capture(self) -> RawFrame:
         """Wait until the next frame is due and decode it.
 
         Raises:
             EndOfSource: the clip has ended and is not to begin again.
-            CameraLost: the clip breaks off, as an unplugged camera does.
+            CameraLost: the clip breaks off, as an unplugged camera does, or changes its size.
         """
-        frame, self._first = self._first, None
-        if frame is None:
-            frame = self._pull()
-        if frame is None:
-            frame = self._again()
+        with self._reading:
+            planes = self._next()
         due = self._pace.next_due(time.monotonic_ns()) if self._options.realtime else time.monotonic_ns()
         time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
         seq, self._seq = self._seq, self._seq + 1
-        return RawFrame(planes_of(frame, self.info.width, self.info.height), due, seq)
+        return RawFrame(planes, due, seq)
 
     def close(self) -> None:
-        """Close the clip."""
-        self._container.close()
+        """Close the clip, unless a read hangs in it: what a thread still reads must not be freed."""
+        if self._reading.acquire(timeout=CLOSE_S):
+            self._container.close()
+
+    def _next(self) -> Planes:
+        planes, self._first = self._first, None
+        if planes is not None:
+            return planes
+        planes = even_planes(self._pull() or self._again())
+        if (planes.width, planes.height) != (self.info.width, self.info.height):
+            raise CameraLost(f"{self._options.path}: changes its picture size; cut the clip where it does")
+        return planes
 
     def _pull(self) -> av.VideoFrame | None:
         frame = next(self._frames, None)
@@ -87,10 +98,7 @@ class FileCamera:
         self._in_pass = 0
         self._frames = self._decode()
         frame = self._pull()
-        if frame is None or (frame.width // 2 * 2, frame.height // 2 * 2) != (
-            self.info.width,
-            self.info.height,
-        ):
+        if frame is None:
             raise self._broken_off()
         return frame
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,8 @@ from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
 from firmware.ports import CameraInfo
 
 DEFAULT_FPS = 25.0
+CLOSE_S = 1.0
+"""How long closing waits for a read under way."""
 
 
 def shown(url: str) -> str:
@@ -36,6 +39,7 @@ class RtspCamera:
             raise SourceCorrupt(f"{self._name}: gives no video; check the path of the address")
         stream = self._container.streams.video[0]
         stream.thread_type = "SLICE"  # frame threads would add a delay of one frame each
+        self._reading = threading.Lock()
         self._frames = self._decode()
         self._first = next(self._frames, None)
         if self._first is None:
@@ -48,7 +52,8 @@ class RtspCamera:
         """Wait for the next frame; raises CameraLost when the connection ends or the picture changes size."""
         frame, self._first = self._first, None
         if frame is None:
-            frame = next(self._frames, None)
+            with self._reading:
+                frame = next(self._frames, None)
         if frame is None:
             raise CameraLost(f"{self._name}: the camera ended the connection; check it, then restart")
         if (frame.width // 2 * 2, frame.height // 2 * 2) != (self.info.width, self.info.height):
@@ -58,8 +63,9 @@ class RtspCamera:
         return RawFrame(planes, time.monotonic_ns(), seq)
 
     def close(self) -> None:
-        """End the connection."""
-        self._container.close()
+        """End the connection, unless a read hangs in it: what a thread still reads must not be freed."""
+        if self._reading.acquire(timeout=CLOSE_S):
+            self._container.close()
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         try:

@@ -82,7 +82,7 @@ class V4l2Camera:
         self._seq = 0
 
     def capture(self) -> RawFrame:
-        """Wait for the next frame; raises CameraLost when the device is gone."""
+        """Wait for the next frame; raises CameraLost when the device is gone or sends half a picture."""
         try:
             frame = next(self._frames)
         except (OSError, StopIteration) as exc:
@@ -91,7 +91,11 @@ class V4l2Camera:
         seq, self._seq = self._seq, self._seq + 1
         # linuxpy hands out the driver's buffer, which is queued again with the next frame: take a copy.
         data = np.frombuffer(frame.data, np.uint8).copy()
-        return RawFrame(self._unpack(data, self.info.width, self.info.height), now, seq)
+        try:
+            planes = self._unpack(data, self.info.width, self.info.height)
+        except ValueError as exc:
+            raise CameraLost(f"{self._name}: sent half a picture; check its cable, then restart") from exc
+        return RawFrame(planes, now, seq)
 
     def close(self) -> None:
         """Stop the stream and close the device."""

@@ -5,21 +5,17 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
-import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from firmware.core.clip import ClipInfo
-from firmware.core.frames import Plane, Planes
-from firmware.core.planar import planes_of
+from firmware.core.frames import Planes
+from firmware.core.planar import even_planes
 from firmware.core.raw import RawFrame
 from firmware.errors import SourceCorrupt, SourceNotFound
 
 DEFAULT_RATE = Fraction(25)
 LIMITED_RANGE = 1
-TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
-"""Display rotation, in degrees against the clock as PyAV tells it."""
 
 
 class Clip:
@@ -90,23 +86,6 @@ class Clip:
         if (planes.width, planes.height) != (self.info.width, self.info.height):
             raise SourceCorrupt(f"{self._path}: changes its picture size on the way; cut it where it changes")
         return planes
-
-
-def even_planes(frame: av.VideoFrame) -> Planes:
-    """Return a decoded frame as it is to be shown: turned, limited range, even width and height."""
-    width, height = frame.width + frame.width % 2, frame.height + frame.height % 2
-    planes = planes_of(frame, width, height)
-    planes = Planes(_padded(planes.y, width, height), planes.u, planes.v)
-    turn = TURNS.get(round(frame.rotation / 90) * 90 % 360)
-    if turn is None:
-        return planes
-    return Planes(*(np.asarray(cv2.rotate(p, turn), np.uint8) for p in (planes.y, planes.u, planes.v)))
-
-
-def _padded(luma: Plane, width: int, height: int) -> Plane:
-    if luma.shape == (height, width):
-        return luma
-    return np.pad(luma, ((0, height - luma.shape[0]), (0, width - luma.shape[1])), mode="edge")
 
 
 def _info(stream: VideoStream, first: av.VideoFrame) -> ClipInfo:

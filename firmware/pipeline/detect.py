@@ -6,6 +6,7 @@ stage ends and the process with it.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -21,6 +22,12 @@ from firmware.pipeline.view import detector_picture, in_full
 from firmware.pipeline.witness import Witness
 from firmware.pipeline.worker import Worker
 from firmware.ports import Clock, Detector, OpensDetector
+
+logger = logging.getLogger(__name__)
+
+FAILED = "a detector failed and is being opened again"
+LATE = "a detector is late"
+"""Reasons anybody may read; what exactly failed stands in the log."""
 
 NICENESS = 5
 """Looking gives way to capture and encoding where cores are short."""
@@ -76,7 +83,8 @@ class Detect:
             except DetectorStalled:
                 raise
             except DetectorFailed as exc:
-                self._witness.lose(str(exc))
+                self._witness.lose(FAILED)
+                logger.warning("%s; opening it again", exc)
                 await self._back_off(failures, exc)
                 self.restarted += 1
 
@@ -125,8 +133,7 @@ class Detect:
             size = frame.planes.width, frame.planes.height
             self._witness.saw(frame.seq, frame.captured_ns, in_full(found, picture, *size))
             return
-        late = f"detector is late: no answer within {self._options.deadline_s:g} s"
-        self._witness.lose(str(failure or late))
+        self._witness.lose(FAILED if failure else LATE)
         await self._outwait(lookings)
         if failure := failure or _first_failure(lookings):
             raise failure

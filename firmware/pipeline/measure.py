@@ -36,6 +36,10 @@ class Measure:
             return 0.0
         return (len(times) - 1) * 1e9 / (times[-1] - times[0])
 
+    def last_release_ns(self, begun_ns: int) -> int:
+        """Return when the last frame was released; `begun_ns` before the first one."""
+        return self.released_at_ns[-1] if self.released_at_ns else begun_ns
+
     def latency_ms(self, quantile: float) -> float:
         """Return a quantile (0 to 1) of capture-to-packet latency over the window, in milliseconds."""
         ordered = sorted(self.latencies_ns)

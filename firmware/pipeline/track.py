@@ -7,7 +7,7 @@ way) the first one is carried back, so that a person is hidden in the frames bef
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from firmware.core.frames import Detection, Kind
 from firmware.core.geometry import Box, interpolated, iou
@@ -19,13 +19,16 @@ MAX_TRACKS = 128
 """More people than this in one picture cannot be followed: the pipeline goes blind."""
 
 MIN_OVERLAP = 0.15
+CERTAIN_OVERLAP = 0.4
+"""Below this, who continues a track may be somebody else."""
+
 NEAR = 0.6
 """Centres nearer than this share of the larger side belong together even without overlap."""
 
 GROWTH_PER_S = 0.5
 """How much of its own size a box may have grown by, per second without an observation."""
 
-BACK_SPEED = 1.2
+BACK_SPEED = 2.5
 """Assumed speed before the first sighting, in box widths per second."""
 
 
@@ -119,7 +122,13 @@ class Tracker:
                 self._tracks.append(track)
             else:
                 free.remove(track)
+                self._keep_doubtful(track, detection.box, at_ns)
             track.seen.append((at_ns, detection.box))
+
+    def _keep_doubtful(self, track: Track, box: Box, at_ns: int) -> None:
+        """Let a copy of a track coast where what continues it may be somebody else who came near."""
+        if max(iou(box, track.predicted(at_ns)), iou(box, track.seen[-1][1])) < CERTAIN_OVERLAP:
+            self._tracks.append(replace(track, seen=track.seen.copy()))
 
     def covers(self, at_ns: int, hold_ns: int) -> list[Box]:
         """Return the parts to hide in the frame captured at `at_ns`, with the policy's growth."""

@@ -20,11 +20,6 @@ class Witness:
         self._looks: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
         self._judged_ns = 0
 
-    @property
-    def tracks(self) -> int:
-        """How many people and faces are being followed."""
-        return len(self._tracker)
-
     def saw(self, seq: int, captured_ns: int, detections: Sequence[Detection]) -> None:
         """Take in a look at the frame `seq`; looks come in the order of their frames."""
         self.reason = ""

@@ -25,7 +25,6 @@ class Worker:
 
     def __init__(self, name: str, niceness: int = 0) -> None:
         self.cpu_ns = 0
-        self.calls = 0
         self._niceness = niceness
         # Two places: the call under way and the sentinel that ends the thread.
         self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=2)
@@ -67,7 +66,6 @@ class Worker:
             except BaseException as exc:  # noqa: BLE001 - handed to whoever awaits the future
                 failure = exc
             self.cpu_ns += time.thread_time_ns() - before
-            self.calls += 1
             del job, call
             try:
                 loop.call_soon_threadsafe(_settle, future, result, failure)

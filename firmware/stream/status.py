@@ -12,7 +12,8 @@ class CameraStatus:
     """One look at the running camera.
 
     Rates are per second, latencies in milliseconds from capture to encoded packet (None before the first
-    one), both over the last ten seconds or so, `uptime_s` in seconds; `failed` means the pipeline has ended.
+    one), both over the last ten seconds or so, `uptime_s` in seconds; `failed` means that
+    nothing was released for five seconds.
     """
 
     verdict: Verdict
@@ -30,6 +31,7 @@ class CameraStatus:
     failed: bool = False
     reason: str = ""
     """One sentence for people: why the picture is blind or why the pipeline failed."""
+    detector_restarts: int = 0
     released: Mapping[Verdict, int] = field(default_factory=dict)
     """Frames released since the start, by verdict."""
     dropped: Mapping[str, int] = field(default_factory=dict)

@@ -77,6 +77,7 @@ def describe(status: CameraStatus, viewers: int) -> dict[str, object]:
         "height": status.height,
         "viewers": viewers,
         "uptime_s": round(status.uptime_s, 1),
+        "detector_restarts": status.detector_restarts,
         "released": {verdict.value: count for verdict, count in status.released.items()},
         "dropped": dict(status.dropped),
     }
@@ -90,6 +91,7 @@ def camera_metrics(status: CameraStatus) -> Iterator[str]:
     """Yield the camera's own metrics."""
     yield from _metric("veilcam_up", "gauge", int(not status.failed))
     yield from _metric("veilcam_uptime_seconds", "gauge", status.uptime_s)
+    yield from _metric("veilcam_detector_restarts_total", "counter", status.detector_restarts)
     yield from _metric("veilcam_released_fps", "gauge", status.released_fps)
     verdicts = {f'verdict="{verdict.value}"': int(status.verdict is verdict) for verdict in Verdict}
     yield from _family("veilcam_verdict", "gauge", verdicts)

@@ -12,7 +12,8 @@ from firmware.core.scene import write_number
 
 def write_clip(path: Path, frames: int = 50, width: int = 640, height: int = 64, fps: int = 25) -> None:
     """Write a clip whose every frame carries its number (see core.scene)."""
-    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(
             "libx264", rate=fps, options={"preset": "ultrafast", "bf": "0", "g": "10"}
         )

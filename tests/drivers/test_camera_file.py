@@ -1,6 +1,9 @@
 """A clip as a camera: frames in order, over and over, and clear words where it is damaged."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -81,3 +84,48 @@ async def test_clip_without_picture(tmp_path: Path) -> None:
         sound.writeframes(b"\0\0" * 8000)
     with pytest.raises(SourceCorrupt, match=r"sound\.wav: has no video stream"):
         await numbers(path, 1)
+
+
+async def test_clip_that_changes_its_size_is_a_camera_lost(tmp_path: Path) -> None:
+    parts = []
+    for name, height in (("one.ts", 64), ("two.ts", 96)):
+        write_clip(tmp_path / name, frames=10, height=height)
+        parts.append(await asyncio.to_thread((tmp_path / name).read_bytes))
+    both = tmp_path / "both.ts"
+    await asyncio.to_thread(both.write_bytes, b"".join(parts))
+    with pytest.raises(CameraLost, match=r"changes its picture size|breaks off"):
+        await numbers(both, 20)
+
+
+async def test_closing_does_not_free_what_a_hung_read_still_uses(tmp_path: Path, clip: Path) -> None:
+    """A pipe that stops giving bytes hangs the reader inside libav; the process must live on."""
+    fifo = tmp_path / "stalled"
+    os.mkfifo(fifo)
+    code = """
+import os, sys, threading, time
+from firmware.config.drivers import FileOptions
+from firmware.drivers import camera_file
+def feed():
+    with open(sys.argv[1], "wb") as pipe:
+        pipe.write(open(sys.argv[2], "rb").read()[:-400]); pipe.flush(); time.sleep(30)
+threading.Thread(target=feed, daemon=True).start()
+camera = camera_file.FileCamera(FileOptions(driver="file", path=sys.argv[1], realtime=False))
+def pull():
+    while True: camera.capture()
+threading.Thread(target=pull, daemon=True).start()
+time.sleep(1.5)
+camera.close()
+time.sleep(0.2)
+print("alive", flush=True)
+os._exit(0)
+"""
+    ts = tmp_path / "clip.ts"
+    write_clip(ts)
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", code, str(fifo), str(ts)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "alive\n", (done.returncode, done.stderr)

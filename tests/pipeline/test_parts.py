@@ -89,7 +89,6 @@ async def test_worker_returns_raises_and_accounts_for_its_thread() -> None:
         with pytest.raises(KeyError, match="inside"):
             await worker.run(fail)
         await worker.run(lambda: sum(range(200_000)))
-    assert worker.calls == 3
     assert worker.cpu_ns > 0
 
 

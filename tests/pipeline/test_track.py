@@ -74,6 +74,16 @@ def test_two_people_who_cross_are_both_hidden_throughout() -> None:
         assert hidden(tracker, look * LOOK_NS, Box(right, 110, 60, 60)) == 1.0
 
 
+def test_newcomer_who_takes_over_a_missed_track_leaves_the_first_person_coasting() -> None:
+    tracker = Tracker(PEOPLE)
+    first = Box(100, 100, 60, 60)
+    for look in range(5):
+        tracker.observe(look * LOOK_NS, [at(100, 100)], HELD_NS)
+    for look in range(5, 12):
+        tracker.observe(look * LOOK_NS, [at(130 + 12 * (look - 5), 100)], HELD_NS)
+        assert hidden(tracker, look * LOOK_NS, first) == 1.0, "missed for less than the coast"
+
+
 def test_crowd_beyond_the_cap_is_told() -> None:
     tracker = Tracker(PEOPLE)
     tracker.observe(0, [at(200.0 * i, 0) for i in range(MAX_TRACKS)], HELD_NS)
