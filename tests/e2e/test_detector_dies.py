@@ -86,7 +86,7 @@ def bound(cache: ModelCache, chain: str = "auto") -> BoundDetectors:
 @asynccontextmanager
 async def running(detectors: BoundDetectors, sabotaged: Sabotaged, viewer: Viewer) -> AsyncIterator[Flow]:
     profile = await asyncio.to_thread(find_profile, "laptop")
-    look = LookOptions(rate_hz=10, deadline_s=2.0, stall_limit_s=60, backoff_s=0.05)
+    look = LookOptions(rate_hz=10, deadline_s=2.0, stall_limit_s=60, restarts=1000, backoff_s=0.05)
     async with bind_camera(profile.camera)() as scene:
         info = scene.info
         encoder = bind_encoder(profile.encoder)(info.width, info.height, info.fps)
