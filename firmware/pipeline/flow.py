@@ -54,7 +54,6 @@ class Flow:
         self.frames = Mailbox()
         self.camera_info = camera.info
         self._camera = camera
-        self._encoder = encoder
         self._sink = sink
         self._clock = clock
         self._hold = Hold(policy.hold_frames, policy.hold_limit)

@@ -41,10 +41,6 @@ class Worker:
         # Whatever the thread still reads must not be freed under it; one that hangs is left behind.
         await asyncio.to_thread(self._thread.join, JOIN_S)
 
-    async def run(self, call: Callable[[], T]) -> T:
-        """Run `call` in the thread and return what it returns or raise what it raises."""
-        return await self.start(call)
-
     def start(self, call: Callable[[], T]) -> "asyncio.Future[T]":
         """Begin `call` and return its future; calls must not overlap."""
         loop = asyncio.get_running_loop()

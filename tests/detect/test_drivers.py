@@ -122,4 +122,4 @@ def test_modules_load_without_the_other_runtime(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     monkeypatch.delitem(sys.modules, "firmware.drivers.detector_tflite")
-    importlib.import_module("firmware.drivers.detector_tflite")
+    assert callable(importlib.import_module("firmware.drivers.detector_tflite").open_detector)

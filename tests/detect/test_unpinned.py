@@ -46,7 +46,8 @@ def test_what_is_not_changed_stays_the_same() -> None:
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_raise_value_error_or_nothing(data: bytes) -> None:
     with suppress(ValueError):
-        unpinned(data)
+        once = unpinned(data)
+        assert unpinned(once) == once
 
 
 def test_a_cut_file_is_refused() -> None:

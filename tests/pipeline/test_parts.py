@@ -81,14 +81,14 @@ def test_lease_is_returned_once_and_only_by_the_last_holder() -> None:
 
 async def test_worker_returns_raises_and_accounts_for_its_thread() -> None:
     async with Worker("test-worker") as worker:
-        assert await worker.run(lambda: threading.current_thread().name) == "test-worker"
+        assert await worker.start(lambda: threading.current_thread().name) == "test-worker"
 
         def fail() -> None:
             raise KeyError("inside")
 
         with pytest.raises(KeyError, match="inside"):
-            await worker.run(fail)
-        await worker.run(lambda: sum(range(200_000)))
+            await worker.start(fail)
+        await worker.start(lambda: sum(range(200_000)))
     assert worker.cpu_ns > 0
 
 
