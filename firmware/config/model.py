@@ -53,6 +53,7 @@ class ConvertedSource(Strict):
     converter: Literal["nanodet"]
     inputs: tuple[str, ...]
     width: int = Field(gt=0)
+    """Width of the input it is made for; of the self-test's where the file takes any size."""
     height: int = Field(gt=0)
     self_test: tuple[float, ...] = Field(min_length=1)
     """Sampled outputs on a fixed input, compared with a tolerance; see `provision.selftest`."""

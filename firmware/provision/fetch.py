@@ -19,7 +19,7 @@ from firmware.config.model import (
     choose_chain,
 )
 from firmware.errors import ConfigError, NetworkUnavailable, WrongHash
-from firmware.provision.nanodet import convert
+from firmware.provision.converters import CONVERTERS
 from firmware.provision.progress import say
 from firmware.provision.selftest import RunsModel, check
 from firmware.provision.sources import Folder, Sources
@@ -133,8 +133,8 @@ class Fetch:
         source = artefact.source
         if isinstance(source, ConvertedSource):
             say(f"converting {artefact.file}")
-            topology, weights = (self.cache.path(part).read_bytes() for part in self._parts(artefact))
-            made = convert(topology, weights, source.width, source.height)
+            parts = [self.cache.path(part).read_bytes() for part in self._parts(artefact)]
+            made = CONVERTERS[source.converter].convert(parts, source.width, source.height)
             store.put(artefact, made, "its converter")
             self.placed[artefact.file] = "converted"
             self._self_test(artefact, store)
@@ -143,7 +143,8 @@ class Fetch:
         """Run a converted model once."""
         source = artefact.source
         if isinstance(source, ConvertedSource):
-            check(self.run, store.cache.path(artefact), source.width, source.height, source.self_test)
+            probe = CONVERTERS[source.converter].probe(source.width, source.height)
+            check(self.run, store.cache.path(artefact), probe, source.self_test)
 
 
 def _inputs(artefact: Artefact) -> tuple[str, ...]:

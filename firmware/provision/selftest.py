@@ -17,14 +17,21 @@ RunsModel: TypeAlias = Callable[[Path, Mapping[str, Array]], Mapping[str, Array]
 
 TOLERANCE = 5e-3
 PER_OUTPUT = 6
+SCORES = ("scores", "cls", "obj")
+"""How outputs are called that hold scores, one for each cell; the others hold boxes."""
 
 
-def probe(width: int, height: int) -> Array:
-    """Return the fixed input (1, 3, height, width): waves of a size that every stride sees."""
+def waves(width: int, height: int) -> Array:
+    """Return a fixed input (1, 3, height, width) from -2 to 2: waves of a size that every stride sees."""
     across = np.arange(width, dtype=np.float64) / 23
     down = np.arange(height, dtype=np.float64)[:, None] / 17
     channels = [np.sin(across + phase) + np.cos(down * (1 + phase)) for phase in (0.0, 0.5, 1.0)]
     return np.stack(channels)[None].astype(np.float32)
+
+
+def pixels(width: int, height: int) -> Array:
+    """Return the same waves as the values of a picture, 0 to 255, for networks that take those."""
+    return np.float32(127.5) + np.float32(63) * waves(width, height)
 
 
 def sample(outputs: Mapping[str, Array]) -> tuple[float, ...]:
@@ -32,7 +39,7 @@ def sample(outputs: Mapping[str, Array]) -> tuple[float, ...]:
     found: list[float] = []
     for name in sorted(outputs):
         flat = outputs[name].reshape(-1)
-        if name.startswith("scores"):
+        if name.startswith(SCORES):
             found.append(float(flat.max()))
         else:
             places = np.linspace(0, flat.size - 1, PER_OUTPUT).astype(np.int64)
@@ -40,13 +47,13 @@ def sample(outputs: Mapping[str, Array]) -> tuple[float, ...]:
     return tuple(round(value, 4) for value in found)
 
 
-def check(run: RunsModel, path: Path, width: int, height: int, expected: Sequence[float]) -> None:
-    """Run the model file on the fixed input and compare.
+def check(run: RunsModel, path: Path, probe: Array, expected: Sequence[float]) -> None:
+    """Run the model file on a fixed input and compare.
 
     Raises:
         SelfTestFailed: an output is off by more than the tolerance.
     """
-    got = sample(run(path, {"input": probe(width, height)}))
+    got = sample(run(path, {"input": probe}))
     worst = max(map(abs, np.subtract(got, expected)), default=0.0) if len(got) == len(expected) else np.inf
     if not worst <= TOLERANCE:  # so that NaN fails
         raise SelfTestFailed(

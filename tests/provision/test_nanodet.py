@@ -52,7 +52,7 @@ def test_converted_files_pass_their_self_test(nanodet: tuple[Manifest, ModelCach
     for artefact in manifest.artefacts.values():
         if isinstance(artefact.source, ConvertedSource):
             path, source = cache.open(manifest, artefact), artefact.source
-            selftest.check(run_once, path, source.width, source.height, source.self_test)
+            selftest.check(run_once, path, selftest.waves(source.width, source.height), source.self_test)
 
 
 def test_self_test_notices_an_altered_weight(nanodet: tuple[Manifest, ModelCache], tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_self_test_notices_an_altered_weight(nanodet: tuple[Manifest, ModelCache
     path = tmp_path / "altered.onnx"
     onnx.save(model, path)
     with pytest.raises(SelfTestFailed, match="is off by"):
-        selftest.check(run_once, path, source.width, source.height, source.self_test)
+        selftest.check(run_once, path, selftest.waves(source.width, source.height), source.self_test)
 
 
 def test_self_test_fails_on_outputs_that_are_no_numbers(nanodet: tuple[Manifest, ModelCache]) -> None:
@@ -77,7 +77,7 @@ def test_self_test_fails_on_outputs_that_are_no_numbers(nanodet: tuple[Manifest,
         for stride in (8, 16, 32)
     }
     with pytest.raises(SelfTestFailed):
-        selftest.check(lambda *_: nothing, Path(artefact.file), source.width, source.height, source.self_test)
+        selftest.check(lambda *_: nothing, Path(artefact.file), selftest.waves(64, 64), source.self_test)
 
 
 def test_runtime_agrees_with_the_reference_evaluator(
@@ -87,7 +87,7 @@ def test_runtime_agrees_with_the_reference_evaluator(
     made = convert(*_inputs(*nanodet), 64, 64)
     path = tmp_path / "small.onnx"
     path.write_bytes(made)
-    feeds = {"input": selftest.probe(64, 64)}
+    feeds = {"input": selftest.waves(64, 64)}
     got = run_once(path, feeds)
     expected = ReferenceEvaluator(onnx.load_from_string(made)).run(None, feeds)
     for (name, ours), theirs in zip(got.items(), expected, strict=True):
