@@ -67,9 +67,7 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
     profile, settings = options.profile, options.settings
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
-        detectors = await asyncio.to_thread(
-            bind_detectors, profile.detectors, profile.look.chain, options.cache
-        )
+        detectors = await asyncio.to_thread(bind_detectors, profile.detectors, profile.look, options.cache)
         opens_encoder = bind_encoder(profile.encoder)
         camera = await parts.enter_async_context(bind_camera(options.camera)())
         info = camera.info

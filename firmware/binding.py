@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from firmware.config.drivers import CameraOptions, DetectorOptions, EncoderOptions
-from firmware.config.model import Artefact, LoadedModel, Manifest, ModelCache, choose_chain, load_manifests
+from firmware.config.model import (
+    Artefact,
+    InputSize,
+    LoadedModel,
+    Manifest,
+    ModelCache,
+    choose_chain,
+    load_manifests,
+)
+from firmware.config.profile import LookProfile
 from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, load
 from firmware.errors import DriverUnavailable
 from firmware.ports import OpensCamera, OpensDetector, OpensEncoder
@@ -37,7 +46,9 @@ def bind_encoder(options: EncoderOptions) -> OpensEncoder:
     return opens
 
 
-def bind_detectors(drivers: Sequence[DetectorOptions], chain_name: str, cache: ModelCache) -> BoundDetectors:
+def bind_detectors(
+    drivers: Sequence[DetectorOptions], look: LookProfile, cache: ModelCache
+) -> BoundDetectors:
     """Return how to open every detector of the chain for live pictures; files are verified here.
 
     Raises:
@@ -48,40 +59,38 @@ def bind_detectors(drivers: Sequence[DetectorOptions], chain_name: str, cache: M
     manifests = load_manifests()
     # Named first, so that a board whose accelerator has no driver yet says that, not something about models.
     modules = {options.driver: load("detector", DETECTORS, options.driver) for options in drivers}
-    chain = choose_chain(cache, manifests, chain_name)
+    chain = choose_chain(cache, manifests, look.chain)
     names, groups = [], []
     for members in (chain.faces, chain.people):
         openers = []
         for name in members:
             manifest = manifests[name]
-            options, artefact = _runnable(manifest, drivers)
-            model = _live(manifest, artefact, cache)
-            names.append(f"{name} ({options.driver}, {model.width}x{model.height})")
+            size = _live_size(manifest, look)
+            options, artefact = _runnable(manifest, size, drivers)
+            path = cache.open(manifest, artefact)
+            model = LoadedModel(manifest, path, (size.width, size.height), manifest.live())
+            names.append(f"{name} ({options.driver}, {size.width}x{size.height})")
             openers.append(partial(modules[options.driver].open_detector, options, model))
         groups.append(tuple(openers))
     return BoundDetectors(chain.name, tuple(names), tuple(groups))
 
 
-def _runnable(manifest: Manifest, drivers: Sequence[DetectorOptions]) -> tuple[DetectorOptions, Artefact]:
-    """Return the first driver of the board that has a file of this model for live pictures."""
+def _live_size(manifest: Manifest, look: LookProfile) -> InputSize:
+    if manifest.realtime is None:
+        raise DriverUnavailable(f"model {manifest.name} is not meant for live pictures; choose another chain")
+    return manifest.realtime_small or manifest.realtime if look.size == "small" else manifest.realtime
+
+
+def _runnable(
+    manifest: Manifest, size: InputSize, drivers: Sequence[DetectorOptions]
+) -> tuple[DetectorOptions, Artefact]:
+    """Return the first driver of the board that has a file of this model for pictures of this size."""
     for options in drivers:
         for artefact in manifest.artefacts.values():
-            if artefact.runtime == options.driver and _fits(manifest, artefact):
+            fits = (artefact.width, artefact.height) in {(None, None), (size.width, size.height)}
+            if artefact.runtime == options.driver and fits:
                 return options, artefact
     raise DriverUnavailable(
         f"model {manifest.name}: none of the board's detector drivers "
         f"({', '.join(options.driver for options in drivers)}) runs it; choose another chain or board"
     )
-
-
-def _fits(manifest: Manifest, artefact: Artefact) -> bool:
-    size = manifest.realtime
-    return size is not None and (artefact.width, artefact.height) in {(None, None), (size.width, size.height)}
-
-
-def _live(manifest: Manifest, artefact: Artefact, cache: ModelCache) -> LoadedModel:
-    if manifest.realtime is None or manifest.thresholds is None:
-        raise DriverUnavailable(f"model {manifest.name} is not meant for live pictures; choose another chain")
-    path = cache.open(manifest, artefact)
-    size = manifest.realtime
-    return LoadedModel(manifest, path, size.width, size.height, manifest.thresholds.realtime)

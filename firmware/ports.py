@@ -55,8 +55,13 @@ class Detector(Protocol):
         """Model and runtime, for metrics and people."""
         ...
 
+    @property
+    def input_size(self) -> tuple[int, int] | None:
+        """Width and height in pixels that pictures are scaled to; None where it takes them as they are."""
+        ...
+
     def detect(self, picture: DetectorPicture) -> Sequence[Detection]:
-        """Find faces or people, in pixels of `picture`."""
+        """Find faces, heads or people, in pixels of `picture`."""
         ...
 
 

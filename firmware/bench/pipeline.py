@@ -99,7 +99,7 @@ async def measure_pipeline(
     Raises:
         VeilcamError: a stage ended, or there was nothing to measure in the time given.
     """
-    detectors = await asyncio.to_thread(bind_detectors, profile.detectors, profile.look.chain, cache)
+    detectors = await asyncio.to_thread(bind_detectors, profile.detectors, profile.look, cache)
     opens_encoder = bind_encoder(profile.encoder)
     floor = Floor()
     async with AsyncExitStack() as parts:

@@ -76,7 +76,7 @@ def _package(name: str) -> Finding:
 def _models(profile: Profile) -> Finding:
     cache = ModelCache(default_cache())
     try:
-        bound = bind_detectors(profile.detectors, profile.look.chain, cache)
+        bound = bind_detectors(profile.detectors, profile.look, cache)
     except VeilcamError as exc:
         return Finding(False, "models", str(exc))
     best, manifests = load_chains()[0], load_manifests()

@@ -71,7 +71,7 @@ def _rows(cache: ModelCache, manifests: Mapping[str, Manifest]) -> Iterator[Row]
         for artefact in manifest.artefacts.values():
             yield Row(
                 manifest.name,
-                manifest.finds or "-",
+                ", ".join(manifest.finds) or "-",
                 artefact.file,
                 artefact.bytes,
                 manifest.licence,

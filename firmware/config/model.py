@@ -5,15 +5,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from firmware.config.strict import Strict, explain, read_toml
 from firmware.core.frames import Kind
+from firmware.core.heads.found import Wanted
 from firmware.errors import ConfigError, ModelMissing, WrongHash
 from firmware.resources import models_dir
 
+Looks: TypeAlias = Literal[
+    "whole", "far_and_near", "close", "whole_and_sixths", "people", "people_and_halves"
+]
 Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -50,10 +54,10 @@ class ConvertedSource(Strict):
     """Made at set-up from other artefacts of the same manifest."""
 
     kind: Literal["converted"]
-    converter: Literal["nanodet"]
+    converter: Literal["nanodet", "yunet", "yolox-tflite", "yolox-onnx"]
     inputs: tuple[str, ...]
     width: int = Field(gt=0)
-    """Width of the input it is made for; of the self-test's where the file takes any size."""
+    """Width and height of the self-test's input in pixels; the file takes any size."""
     height: int = Field(gt=0)
     self_test: tuple[float, ...] = Field(min_length=1)
     """Sampled outputs on a fixed input, compared with a tolerance; see `provision.selftest`."""
@@ -77,11 +81,29 @@ class Artefact(Strict):
     source: Source
 
 
-class Thresholds(Strict):
-    """Minimum scores, 0 to 1, by pace."""
+class Finds(Strict):
+    """Scores, 0 to 1, from which a network is believed about one kind; no two networks' are alike."""
 
     realtime: float = Field(gt=0, lt=1)
+    """The least that counts when looking live."""
     thorough: float = Field(gt=0, lt=1)
+    """The least that counts when each picture is looked at many times."""
+    sure: float = Field(gt=0, lt=1)
+    """From here one of those many looks is enough; below, a second one must agree."""
+    headless: float = Field(default=0.0, ge=0, lt=1)
+    """The least that counts for a person without a head, where the network knows heads; else 0."""
+    drawn: float = Field(default=1.0, gt=0.5, le=1)
+    """How large the thing itself is in the box that the network draws; some draw wider than what is there."""
+
+    @model_validator(mode="after")
+    def _sure_is_more(self) -> Self:
+        if self.sure < self.thorough:
+            raise ValueError("sure is below thorough: every look would be sure")
+        return self
+
+    def wanted(self, least: float) -> Wanted:
+        """Return what counts from a score of `least`."""
+        return Wanted(least, self.headless, self.drawn)
 
 
 class InputSize(Strict):
@@ -96,34 +118,51 @@ class Manifest(Strict):
 
     name: str
     title: str
-    head: Literal["yunet", "centerface", "blazeface", "nanodet", "picture"]
-    finds: Kind | None = None
-    """What it finds; None for a picture that is only shown."""
+    head: Literal["yunet", "centerface", "blazeface", "nanodet", "yolox", "picture"]
+    finds: dict[Kind, Finds] = Field(default_factory=dict)
+    """What it finds, and the scores that count; nothing for a picture that is only shown."""
     licence: str
     homepage: str
-    thresholds: Thresholds | None = None
     realtime: InputSize | None = None
     """Input size for live pictures; a file that fixes another size is for other uses."""
+    realtime_small: InputSize | None = None
+    """The same on a board that asks for small looks; where there is none, `realtime`."""
+    looks: Looks = "whole"
+    """Which looks of a thorough pace it takes; `pipeline.offline_views` describes them."""
     artefacts: dict[str, Artefact]
+
+    def live(self) -> dict[Kind, Wanted]:
+        """Return what counts when looking live."""
+        return {kind: found.wanted(found.realtime) for kind, found in self.finds.items()}
+
+    def many(self) -> dict[Kind, Wanted]:
+        """Return what counts when each picture is looked at many times."""
+        return {kind: found.wanted(found.thorough) for kind, found in self.finds.items()}
 
 
 class Chain(Strict):
-    """Models that work together; the first one that has all its files is taken."""
+    """Models that work together; the first chain that has all files of its live models is taken."""
 
     name: str
     faces: tuple[str, ...] = Field(min_length=1)
     people: tuple[str, ...] = Field(min_length=1)
+    thorough: tuple[str, ...] = ()
+    """More models for a thorough pace, as far as they are here."""
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """The models that look live."""
+        return (*self.faces, *self.people)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model file on this machine and how to use it: input size in pixels and minimum score."""
+    """A model file on this machine, its input size in pixels (None: each picture's) and what counts."""
 
     manifest: Manifest
     path: Path
-    width: int
-    height: int
-    threshold: float
+    size: tuple[int, int] | None
+    wanted: Mapping[Kind, Wanted]
 
 
 def load_manifest(path: Path) -> Manifest:
@@ -205,14 +244,12 @@ class ModelCache:
         return path
 
     def complete(self, chain: Chain, manifests: Mapping[str, Manifest]) -> bool:
-        """Tell whether every runnable file of the chain is there."""
-        names = (*chain.faces, *chain.people)
-        return all(
-            self.has(artefact)
-            for name in names
-            for artefact in manifests[name].artefacts.values()
-            if artefact.runtime
-        )
+        """Tell whether every runnable file of the chain's live models is there."""
+        return all(self.has_model(manifests[name]) for name in chain.live)
+
+    def has_model(self, manifest: Manifest) -> bool:
+        """Tell whether every runnable file of a model is there."""
+        return all(self.has(artefact) for artefact in manifest.artefacts.values() if artefact.runtime)
 
 
 def choose_chain(cache: ModelCache, manifests: Mapping[str, Manifest], name: str = "auto") -> Chain:

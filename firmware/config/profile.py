@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -25,6 +26,9 @@ class LookProfile(Strict):
     """How often and how patiently the board looks for people."""
 
     rate_hz: float = Field(default=10.0, gt=0, le=60, description="Looks per second.")
+    size: Literal["full", "small"] = Field(
+        default="full", description="Input of the networks; small for boards that cannot keep up with full."
+    )
     deadline_s: float = Field(default=0.4, gt=0, le=2, description="A later answer makes the picture blind.")
     chain: str = Field(
         default="auto", description="A chain of models/chains.toml; auto takes the best there is."

@@ -45,6 +45,8 @@ class Kind(StrEnum):
     """What a detector found."""
 
     FACE = "face"
+    HEAD = "head"
+    """A head from any side: turned away, covered, from above."""
     PERSON = "person"
 
 

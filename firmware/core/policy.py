@@ -1,6 +1,6 @@
 """What to hide, as data: from a detected box to the part of the picture that is covered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -22,23 +22,54 @@ class Policy:
     name: str
     bodies: bool
     face_growth: float = 1.4
+    head_growth: float = 1.2
     body_growth: float = 1.06
     hold_frames: int = 4
     hold_limit: int = 15
     predict_for_ns: int = SECOND_NS // 2
     coast_ns: int = SECOND_NS
 
-    def cover(self, kind: Kind, box: Box) -> Box:
-        """Return the part to hide for one detected box.
+    def covers(self, present: Sequence[tuple[Kind, Box]]) -> list[Box]:
+        """Return the parts to hide in one frame, given everything that is in it.
 
-        Where bodies stay visible, a person is the second witness for a face: the head, the top quarter of
-        the box grown by a fifth, is hidden even if no face was found.
+        Where bodies stay visible, a person is the last witness for a face: somebody whose head was found by
+        nobody has the top quarter of the box, grown by a fifth, hidden.
         """
-        if kind is Kind.FACE:
-            return box.grown(self.face_growth)
+        parts = [box.grown(self.face_growth) for kind, box in present if kind is Kind.FACE]
+        heads = [box for kind, box in present if kind is Kind.HEAD]
+        parts += [head.grown(self.head_growth) for head in heads]
+        people = [box for kind, box in present if kind is Kind.PERSON]
         if self.bodies:
-            return box.grown(self.body_growth)
-        return Box(box.x, box.y, box.w, box.h / 4).grown(1.2)
+            return parts + [body.grown(self.body_growth) for body in people]
+        return parts + [top_quarter(body) for body in headless(people, heads)]
+
+
+def top_quarter(body: Box) -> Box:
+    """Return where a standing person's head is likely to be, grown by a fifth."""
+    return Box(body.x, body.y, body.w, body.h / 4).grown(1.2)
+
+
+def headless(people: Sequence[Box], heads: Sequence[Box]) -> list[Box]:
+    """Return the people for whom there is no head; one head is one person's alone.
+
+    A head belongs to a body where it ends at the same height above. Somebody else's head in front of a body
+    does not, and where in doubt the body counts as headless: more is hidden, never less.
+    """
+    free, without = list(heads), []
+    for body in people:
+        own = min((head for head in free if _tops(head, body)), key=lambda h: abs(h.y - body.y), default=None)
+        if own is None:
+            without.append(body)
+        else:
+            free.remove(own)
+    return without
+
+
+def _tops(head: Box, body: Box) -> bool:
+    """Tell whether a head sits at the top of a body, and is no larger than half of it."""
+    across, _ = head.centre
+    level = abs(head.y - body.y) <= head.h / 3
+    return level and body.x <= across <= body.right and head.h <= body.h / 2
 
 
 PEOPLE = Policy(name="people", bodies=True)

@@ -33,13 +33,14 @@ class OnnxDetector:
 
     def __init__(self, name: str, session: onnxruntime.InferenceSession, network: Network) -> None:
         self.name = name
+        self.input_size = network.size
         self._session = session
         self._network = network
         self._input = session.get_inputs()[0].name
         self._outputs = [output.name for output in session.get_outputs()]
 
     def detect(self, picture: DetectorPicture) -> list[Detection]:
-        """Find faces or people, in pixels of `picture`.
+        """Find what the network knows, in pixels of `picture`.
 
         Raises:
             DetectorFailed: the runtime refused the picture.
@@ -53,27 +54,24 @@ class OnnxDetector:
 
 
 @asynccontextmanager
-async def open_detector(
-    options: OnnxOptions, model: LoadedModel, *, any_size: bool = False
-) -> AsyncIterator[OnnxDetector]:
-    """Load the model; with `any_size` its input takes the size of each picture instead of the model's.
+async def open_detector(options: OnnxOptions, model: LoadedModel) -> AsyncIterator[OnnxDetector]:
+    """Load the model.
 
     Raises:
         ModelError: the file cannot be loaded.
         ConfigError: the manifest's head is not one of a detector.
     """
-    network = _network(model, any_size=any_size)
+    network = _network(model)
     session = await asyncio.to_thread(_session, model.path, options.threads, network.size)
-    where = "any size" if any_size else f"{model.width}x{model.height}"
+    where = "any size" if model.size is None else f"{model.size[0]}x{model.size[1]}"
     yield OnnxDetector(f"{model.manifest.name} (onnx, {where})", session, network)
 
 
-def _network(model: LoadedModel, *, any_size: bool) -> Network:
+def _network(model: LoadedModel) -> Network:
     manifest = model.manifest
-    if manifest.finds is None or manifest.head not in HEADS:
+    if not manifest.finds or manifest.head not in HEADS:
         raise ConfigError(f"model {manifest.name}: head {manifest.head!r} finds nothing; name a detector")
-    size = None if any_size else (model.width, model.height)
-    return Network(HEADS[manifest.head], manifest.finds, size, model.threshold)
+    return Network(HEADS[manifest.head], model.wanted, model.size)
 
 
 def _session(path: Path, threads: int, size: tuple[int, int] | None) -> onnxruntime.InferenceSession:

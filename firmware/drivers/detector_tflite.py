@@ -24,13 +24,14 @@ class TfliteDetector:
 
     def __init__(self, name: str, interpreter: Any, network: Network) -> None:
         self.name = name
+        self.input_size = network.size
         self._interpreter = interpreter
         self._network = network
         self._input = interpreter.get_input_details()[0]["index"]
         self._outputs = {d["name"]: d["index"] for d in interpreter.get_output_details()}
 
     def detect(self, picture: DetectorPicture) -> list[Detection]:
-        """Find faces or people, in pixels of `picture`.
+        """Find what the network knows, in pixels of `picture`.
 
         Raises:
             DetectorFailed: the runtime refused the picture.
@@ -58,11 +59,13 @@ async def open_detector(options: TfliteOptions, model: LoadedModel) -> AsyncIter
         ConfigError: the manifest's head is not one of a detector.
     """
     manifest = model.manifest
-    if manifest.finds is None or manifest.head not in HEADS:
+    if not manifest.finds or manifest.head not in HEADS:
         raise ConfigError(f"model {manifest.name}: head {manifest.head!r} finds nothing; name a detector")
-    network = Network(HEADS[manifest.head], manifest.finds, (model.width, model.height), model.threshold)
+    if model.size is None:
+        raise ConfigError(f"model {manifest.name}: a TFLite file has one size of input; state it")
+    network = Network(HEADS[manifest.head], model.wanted, model.size)
     interpreter = await asyncio.to_thread(_interpreter, model, options.threads)
-    yield TfliteDetector(f"{manifest.name} (tflite, {model.width}x{model.height})", interpreter, network)
+    yield TfliteDetector(f"{manifest.name} (tflite, {model.size[0]}x{model.size[1]})", interpreter, network)
 
 
 def _interpreter(model: LoadedModel, threads: int) -> Any:

@@ -18,7 +18,7 @@ from firmware.core.policy import SECOND_NS
 from firmware.core.raw import DetectorPicture, RawFrame
 from firmware.errors import DetectorFailed, DetectorStalled
 from firmware.pipeline.mailbox import Mailbox
-from firmware.pipeline.view import detector_picture, in_full
+from firmware.pipeline.view import detector_picture, in_full, picture_width
 from firmware.pipeline.witness import Witness
 from firmware.pipeline.worker import Worker
 from firmware.ports import Clock, Detector, OpensDetector
@@ -35,12 +35,11 @@ NICENESS = 5
 
 @dataclass(frozen=True, slots=True)
 class LookOptions:
-    """How often and how patiently to look: rate in hertz, times in seconds, picture width in pixels."""
+    """How often and how patiently to look: rate in hertz, times in seconds."""
 
     rate_hz: float = 10.0
     deadline_s: float = 0.4
     stall_limit_s: float = 15.0
-    picture_width: int = 640
     restarts: int = 8
     restarts_within_s: float = 120.0
     backoff_s: float = 0.25
@@ -120,7 +119,7 @@ class Detect:
 
     async def _look(self, frame: RawFrame, groups: Sequence[Sequence[Detector]]) -> None:
         """Look at one frame with every group at once; late, failed or in part means blind."""
-        picture = await self._picture(frame)
+        picture = await self._picture(frame, [one for detectors in groups for one in detectors])
         lookings = [
             worker.start(partial(_run, detectors, picture))
             for worker, detectors in zip(self.workers, groups, strict=True)
@@ -138,9 +137,10 @@ class Detect:
         if failure := failure or _first_failure(lookings):
             raise failure
 
-    async def _picture(self, frame: RawFrame) -> DetectorPicture:
+    async def _picture(self, frame: RawFrame, detectors: Sequence[Detector]) -> DetectorPicture:
         """Cut the detectors' picture out of a frame and give its lease back."""
-        cutting = self.workers[0].start(lambda: detector_picture(frame, self._options.picture_width))
+        width = picture_width(detectors, frame.planes.width, frame.planes.height)
+        cutting = self.workers[0].start(lambda: detector_picture(frame, width))
         cutting.add_done_callback(lambda _: frame.release())
         return await cutting
 

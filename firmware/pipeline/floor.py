@@ -25,6 +25,7 @@ class TappedDetector:
         self._inner = inner
         self._kept = kept
         self.name = inner.name
+        self.input_size = inner.input_size
 
     def detect(self, picture: DetectorPicture) -> Sequence[Detection]:
         """Look, as the wrapped detector does."""

@@ -6,7 +6,7 @@ What a look is sure of counts, and so does what it is unsure of but another look
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -19,9 +19,6 @@ from firmware.ports import Detector
 
 SAME = 0.5
 """Boxes of two looks that overlap by more are the same face or person."""
-
-SURE: Mapping[Kind, float] = MappingProxyType({Kind.FACE: 0.4, Kind.PERSON: 0.3})
-"""Score from which one look is enough: a dozen looks would otherwise add up their false alarms."""
 
 TILE_OVERLAP = 0.2
 """Share of a tile that its neighbour sees too: whoever is cut by the one is whole in the other."""
@@ -58,17 +55,30 @@ Views = Callable[[int, int], Sequence[View]]
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """A detector and the looks it takes at each picture."""
+    """A detector, the looks it takes at each picture, and the score of each kind from which one is enough.
+
+    A dozen looks would otherwise add up their false alarms.
+    """
 
     detector: Detector
     views: Views
+    sure: Mapping[Kind, float]
 
-    def see(self, bgr: Plane, frame: RawFrame) -> Iterator[Detection]:
+    def see(self, bgr: Plane, frame: RawFrame) -> Iterator["Seen"]:
         """Take every look and tell what was found, in pixels of the whole picture."""
         for view in self.views(bgr.shape[1], bgr.shape[0]):
             picture = DetectorPicture(view.cut(bgr), frame.captured_ns, frame.seq)
             for found in self.detector.detect(picture):
-                yield Detection(found.kind, view.back(found.box), found.score)
+                there = Detection(found.kind, view.back(found.box), found.score)
+                yield Seen(there, sure=found.score >= self.sure[found.kind])
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look found, and whether that is enough."""
+
+    found: Detection
+    sure: bool
 
 
 def look(frame: RawFrame, eyes: Sequence[Eye]) -> list[Detection]:
@@ -82,22 +92,21 @@ def look(frame: RawFrame, eyes: Sequence[Eye]) -> list[Detection]:
     return merged([found for eye in eyes for found in eye.see(bgr, frame)])
 
 
-def merged(detections: Sequence[Detection]) -> list[Detection]:
-    """Join detections of the same thing: a person's best box, for a face what all boxes of it cover.
+def merged(seen: Sequence[Seen]) -> list[Detection]:
+    """Join what is the same thing: a person's best box, for a face or head what all boxes of it cover.
 
     What one look alone saw is left out if it was not sure.
     """
     out = []
     for kind in Kind:
-        same = [found for found in detections if found.kind is kind]
-        for group in clusters(_boxes(same), np.array([d.score for d in same], np.float32), SAME):
-            if len(group) == 1 and same[group[0]].score < SURE[kind]:
+        same = [one for one in seen if one.found.kind is kind]
+        found = [one.found for one in same]
+        for group in clusters(_boxes(found), np.array([d.score for d in found], np.float32), SAME):
+            if len(group) == 1 and not same[group[0]].sure:
                 continue
-            box = same[group[0]].box
-            if kind is Kind.FACE:
-                for index in group[1:]:
-                    box = box.union(same[index].box)
-            out.append(Detection(kind, box, same[group[0]].score))
+            best = found[group[0]]
+            others = [] if kind is Kind.PERSON else [found[index].box for index in group[1:]]
+            out.append(Detection(kind, reduce(Box.union, others, best.box), best.score))
     return out
 
 

@@ -16,12 +16,12 @@ from firmware.pipeline.hold import Hold
 from firmware.pipeline.look import Eye, look
 from firmware.pipeline.mask import Masker, on_even_pixels
 from firmware.pipeline.offline_tracks import filled
-from firmware.pipeline.view import detector_picture, in_full
+from firmware.pipeline.view import detector_picture, in_full, picture_width
 from firmware.pipeline.witness import Witness
 from firmware.ports import Detector
 
-LIVE_LOOKS_PER_S = 8.0
-LIVE_PICTURE_WIDTH = 640
+LIVE_LOOKS_PER_S = 10.0
+"""As often as a camera looks (`config.profile.LookProfile`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +92,14 @@ def _leased(frames: Iterable[RawFrame]) -> Iterator[RawFrame]:
 
 
 def _judged(found: Sequence[Detection], policy: Policy, width: int, height: int) -> Judgement:
-    boxes = (on_even_pixels(policy.cover(one.kind, one.box), width, height) for one in found)
+    covers = policy.covers([(one.kind, one.box) for one in found])
+    boxes = (on_even_pixels(box, width, height) for box in covers)
     return Judgement(Verdict.VERIFIED, tuple(dict.fromkeys(box for box in boxes if box.area > 0)))
 
 
 def _seen(frame: RawFrame, detectors: Sequence[Detector]) -> list[Detection]:
-    picture = detector_picture(frame, LIVE_PICTURE_WIDTH)
+    width = picture_width(detectors, frame.planes.width, frame.planes.height)
+    picture = detector_picture(frame, width)
     found = [one for detector in detectors for one in detector.detect(picture)]
     return in_full(found, picture, frame.planes.width, frame.planes.height)
 

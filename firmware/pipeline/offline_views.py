@@ -5,9 +5,11 @@ for the price of the first: networks are not symmetric.
 """
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from firmware.core.geometry import Box
-from firmware.pipeline.look import View, tiles
+from firmware.pipeline.look import View, Views, tiles
 
 STRONG = 1280
 """Longer side that small faces are looked for at; smaller pictures are enlarged up to twice for it."""
@@ -19,6 +21,11 @@ TILE = 1440
 NEAR = 640
 """Longer side for faces that fill the picture."""
 
+PEOPLE = 640
+HALF = 416
+PEOPLE_ENLARGED = 1.5
+"""Longer side that people are looked for at, that of a half, and how much small pictures are enlarged."""
+
 
 def far_and_near(width: int, height: int) -> list[View]:
     """Looks of a fast face network: large, mirrored, larger still, and small for near faces."""
@@ -29,12 +36,6 @@ def far_and_near(width: int, height: int) -> list[View]:
     if longer * scale * 1.5 <= LARGE:
         views.append(View(whole, scale * 1.5))
     return [*views, View(whole, min(1.0, NEAR / longer))]
-
-
-def both_ways(width: int, height: int) -> list[View]:
-    """Looks of a slow face network that has to do alone: large and mirrored."""
-    views = close(width, height)
-    return views + [View(v.part, v.scale, mirrored=True) for v in views]
 
 
 def close(width: int, height: int) -> list[View]:
@@ -51,31 +52,42 @@ def strong_scale(longer: int) -> float:
     return max(1.0, min(2.0, STRONG / longer))
 
 
-def whole_both_ways(width: int, height: int) -> list[View]:
-    """Return the whole picture and its mirror image."""
-    whole = Box(0, 0, width, height)
-    return [View(whole), View(whole, mirrored=True)]
+def whole(width: int, height: int) -> list[View]:
+    """Return the whole picture as it is."""
+    return [View(Box(0, 0, width, height))]
+
+
+def whole_and_sixths(width: int, height: int) -> list[View]:
+    """Return the whole picture and six overlapping tiles."""
+    across, down = (3, 2) if width >= height else (2, 3)
+    return [*whole(width, height), *(View(part) for part in tiles(width, height, across, down))]
+
+
+def people(width: int, height: int) -> list[View]:
+    """Return the whole picture both ways, as large as people are best seen; large pictures in halves, too."""
+    scale = min(PEOPLE_ENLARGED, PEOPLE / max(width, height))
+    seen = Box(0, 0, width, height)
+    views = [View(seen, scale), View(seen, scale, mirrored=True)]
+    return views + (halves(width, height) if max(width, height) > LARGE else [])
+
+
+def people_and_halves(width: int, height: int) -> list[View]:
+    """Return the same, and the halves of every picture: looks of a network that misses small people."""
+    return [*people(width, height), *(halves(width, height) if max(width, height) <= LARGE else ())]
 
 
 def halves(width: int, height: int) -> list[View]:
     """Return two overlapping halves along the longer side, six tiles of a large picture."""
     short, long = (2, 3) if max(width, height) > LARGE else (1, 2)
     across, down = (long, short) if width >= height else (short, long)
-    return [View(part) for part in tiles(width, height, across, down)]
+    parts = tiles(width, height, across, down)
+    return [View(part, min(PEOPLE_ENLARGED, HALF / max(part.w, part.h))) for part in parts]
 
 
-def whole_and_sixths(width: int, height: int) -> list[View]:
-    """Return the whole picture and six overlapping tiles."""
-    across, down = (3, 2) if width >= height else (2, 3)
-    return [View(Box(0, 0, width, height)), *(View(part) for part in tiles(width, height, across, down))]
-
-
-def landscape_only(width: int, height: int) -> list[View]:
-    """Return the whole picture both ways, if its shape fits a wide network."""
-    return whole_both_ways(width, height) if width * 4 >= height * 5 else []
-
-
-def upright_or_square(width: int, height: int) -> list[View]:
-    """Return what `landscape_only` leaves to a square network, and the halves."""
-    whole = [] if landscape_only(width, height) else whole_both_ways(width, height)
-    return [*whole, *halves(width, height)]
+VIEWS: Mapping[str, Views] = MappingProxyType(
+    {
+        name.__name__: name
+        for name in (whole, far_and_near, close, whole_and_sixths, people, people_and_halves)
+    }
+)
+"""By the name that manifests give them."""

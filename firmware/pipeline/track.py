@@ -15,8 +15,8 @@ from firmware.core.policy import SECOND_NS, Policy
 
 REMEMBERED = 64
 """Looks a witness keeps and observations a track keeps: as many, or frames looked at would lose boxes."""
-MAX_TRACKS = 128
-"""More people than this in one picture cannot be followed: the pipeline goes blind."""
+MAX_TRACKS = 192
+"""More faces, heads and bodies than this in one picture cannot be followed: the pipeline goes blind."""
 
 MIN_OVERLAP = 0.15
 CERTAIN_OVERLAP = 0.4
@@ -132,12 +132,8 @@ class Tracker:
 
     def covers(self, at_ns: int, hold_ns: int) -> list[Box]:
         """Return the parts to hide in the frame captured at `at_ns`, with the policy's growth."""
-        boxes = []
-        for track in self._tracks:
-            box = track.covers(at_ns, self._policy.coast_ns, hold_ns)
-            if box is not None:
-                boxes.append(self._policy.cover(track.kind, box))
-        return boxes
+        boxes = [(track.kind, track.covers(at_ns, self._policy.coast_ns, hold_ns)) for track in self._tracks]
+        return self._policy.covers([(kind, box) for kind, box in boxes if box is not None])
 
     def _let_go(self, oldest_needed_ns: int) -> None:
         limit = oldest_needed_ns - self._policy.coast_ns

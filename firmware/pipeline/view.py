@@ -7,6 +7,14 @@ import numpy as np
 
 from firmware.core.frames import Detection, Planes
 from firmware.core.raw import DetectorPicture, RawFrame
+from firmware.ports import Detector
+
+
+def picture_width(detectors: Iterable[Detector], width: int, height: int) -> int:
+    """Return how wide a picture of `width` x `height` is cut: the network that wants most loses nothing."""
+    sizes = [detector.input_size for detector in detectors]
+    scales = [1.0 if size is None else min(size[0] / width, size[1] / height) for size in sizes]
+    return round(width * min(1.0, max(scales, default=1.0)))
 
 
 def detector_picture(frame: RawFrame, width: int) -> DetectorPicture:
@@ -16,7 +24,7 @@ def detector_picture(frame: RawFrame, width: int) -> DetectorPicture:
     conversion is BT.601 limited range; detectors do not notice the difference to BT.709.
     """
     planes = frame.lores or frame.planes
-    width = min(width, planes.width) // 2 * 2
+    width = max(2, min(width, planes.width) // 2 * 2)
     height = max(2, round(planes.height * width / planes.width / 2) * 2)
     i420 = np.empty((height * 3 // 2, width), np.uint8)
     small = Planes.of(i420)

@@ -7,24 +7,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from firmware.provision import nanodet, selftest
+from firmware.provision import nanodet, selftest, yolox, yunet
 from firmware.provision.tfjs import Array
 
 
 @dataclass(frozen=True, slots=True)
 class Converter:
-    """How a model's own files become ONNX, and what its self-test looks at.
+    """How a model's own files, in the manifest's order, become ONNX, and what its self-test looks at.
 
-    `convert` takes the files in the manifest's order, and width and height of the input in pixels, which a
-    converter whose files take any size passes over. `probe` makes the self-test's input of that size.
+    `probe` makes the self-test's input of a width and height in pixels.
     """
 
-    convert: Callable[[Sequence[bytes], int, int], bytes]
+    convert: Callable[[Sequence[bytes]], bytes]
     probe: Callable[[int, int], Array]
 
 
 CONVERTERS: Mapping[str, Converter] = MappingProxyType(
     {
-        "nanodet": Converter(lambda parts, w, h: nanodet.convert(parts[0], parts[1], w, h), selftest.waves),
+        "nanodet": Converter(lambda parts: nanodet.convert(parts[0], parts[1]), selftest.waves),
+        "yunet": Converter(lambda parts: yunet.convert(parts[0]), selftest.pixels),
+        "yolox-tflite": Converter(lambda parts: yolox.body_and_head(parts[0]), selftest.pixels),
+        "yolox-onnx": Converter(lambda parts: yolox.person(parts[0]), selftest.pixels),
     }
 )

@@ -73,13 +73,14 @@ class Fetch:
 
     def _bring(self, missing: Sequence[Artefact], store: Store, sources: Sources) -> None:
         away = [artefact for artefact in missing if not self._at_hand(artefact, store, sources)]
-        for artefact in away:
-            if isinstance(artefact.source, UpstreamSource):
-                self._upstream(artefact, artefact.source, store, sources)
         conversions = [artefact for artefact in away if isinstance(artefact.source, ConvertedSource)]
         needed = {part.sha256: part for artefact in conversions for part in self._parts(artefact)}
         inputs = [p for p in needed.values() if not store.sound(p) and not self._at_hand(p, store, sources)]
-        self._archives([*away, *inputs], sources)
+        wanted = {artefact.sha256: artefact for artefact in (*away, *inputs)}.values()
+        for artefact in wanted:
+            if isinstance(artefact.source, UpstreamSource):
+                self._upstream(artefact, artefact.source, store, sources)
+        self._archives(wanted, sources)
         for artefact in conversions:
             self._convert(artefact, store)
 
@@ -119,9 +120,12 @@ class Fetch:
                 sources.archive(source, together)
                 self.placed |= {artefact.file: source.kind for artefact in together}
 
+    def _model(self, artefact: Artefact) -> Manifest:
+        return next(m for m in self.manifests.values() if artefact in m.artefacts.values())
+
     def _parts(self, artefact: Artefact) -> list[Artefact]:
         """Return what an artefact is converted from."""
-        manifest = next(m for m in self.manifests.values() if artefact in m.artefacts.values())
+        manifest = self._model(artefact)
         try:
             return [manifest.artefacts[name] for name in _inputs(artefact)]
         except KeyError as exc:
@@ -130,11 +134,15 @@ class Fetch:
             ) from exc
 
     def _convert(self, artefact: Artefact, store: Store) -> None:
-        source = artefact.source
-        if isinstance(source, ConvertedSource):
+        source, parts = artefact.source, self._parts(artefact)
+        # Only what an upstream address keeps from us can be lacking here; all else would have been an error.
+        if lacking := [part.file for part in parts if not store.sound(part)]:
+            self.lacking.append(artefact.file)
+            say(f"going on without the model {self._model(artefact).name}: it is made from {lacking[0]}")
+        elif isinstance(source, ConvertedSource):
             say(f"converting {artefact.file}")
-            parts = [self.cache.path(part).read_bytes() for part in self._parts(artefact)]
-            made = CONVERTERS[source.converter].convert(parts, source.width, source.height)
+            files = [self.cache.path(part).read_bytes() for part in parts]
+            made = CONVERTERS[source.converter].convert(files)
             store.put(artefact, made, "its converter")
             self.placed[artefact.file] = "converted"
             self._self_test(artefact, store)

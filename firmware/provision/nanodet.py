@@ -5,7 +5,7 @@ after every convolution, paddings of their own, biases as additions. Here each v
 NCHW; a transpose only changes how it is *seen*, so all but the last disappear, and paddings and biases
 go into their convolutions. Nothing is computed, so the same two files give the same bytes on every machine.
 
-Input `input`: float32 (1, 3, height, width), BGR, (value - mean) / std with MEAN and STD.
+Input `input`: float32 (1, 3, height, width), multiples of 32, BGR, standardised (core/heads/nanodet.py).
 Outputs for stride s of 8, 16, 32, with N = height/s * width/s cells row by row:
 `scores_s` (1, N, 80), already sigmoid, COCO order (0 is a person);
 `boxes_s` (1, N, 44): left, top, right, bottom, 11 bins each, before softmax, in units of s.
@@ -14,25 +14,17 @@ Outputs for stride s of 8, 16, 32, with N = height/s * width/s cells row by row:
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
-from firmware.errors import DriverUnavailable
-from firmware.provision.tfjs import Array, Graph, Node, read_graph
+from firmware.provision.layers import NO_PADS, Pads
+from firmware.provision.onnx_graph import ANY_PICTURE, STRIDES, OnnxGraph, converting
+from firmware.provision.tfjs import Graph, Node, read_graph
 
-MEAN = (103.53, 116.28, 123.675)
-STD = (57.375, 57.12, 58.395)
-STRIDES = (8, 16, 32)
 CLASSES = 80
 BOX_CHANNELS = 44
-IR_VERSION = 8
-OPSET = 13
 PUBLISHED_SIDE = 416
 
-Pads = tuple[int, int, int, int]
-"""Top, left, bottom, right, as ONNX orders them."""
-_NO_PADS: Pads = (0, 0, 0, 0)
 _SCORES = ("Identity", "Identity_1", "Identity_2")  # what the graph calls the scores of each stride
 _TO_NHWC, _TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -43,7 +35,7 @@ class _Value:
 
     name: str
     nhwc: bool = False
-    pads: Pads = _NO_PADS
+    pads: Pads = NO_PADS
     stride: int = 1
     """Input pixels per pixel of this value."""
 
@@ -52,21 +44,15 @@ class _Value:
         return _TO_NHWC[seen] if self.nhwc else seen
 
 
-def convert(topology: bytes, weights: bytes, width: int, height: int) -> bytes:
-    """Return the ONNX file for pictures of `width` by `height` pixels, both multiples of 32.
+@converting("NanoDet")
+def convert(topology: bytes, weights: bytes) -> bytes:
+    """Return the ONNX file, for pictures of any size.
 
     Raises:
         DriverUnavailable: the package onnx is missing.
         ValueError: the graph holds something this converter does not know.
     """
-    if width % STRIDES[-1] or height % STRIDES[-1]:
-        raise ValueError(f"NanoDet takes multiples of {STRIDES[-1]} pixels, not {width}x{height}")
-    try:
-        return _Conversion(read_graph(topology, weights)).run(width, height)
-    except ModuleNotFoundError as exc:
-        raise DriverUnavailable(
-            f"converting NanoDet needs the package {exc.name!r}; run scripts/setup, or install veilcam[setup]"
-        ) from exc
+    return _Conversion(read_graph(topology, weights)).run()
 
 
 @dataclass(slots=True)
@@ -74,34 +60,19 @@ class _Conversion:
     """One conversion: ONNX nodes and weights as they come up, walking back from the outputs."""
 
     graph: Graph
-    nodes: list[Any] = field(default_factory=list)
-    weights: dict[str, Array] = field(default_factory=dict)
+    onnx: OnnxGraph = field(default_factory=OnnxGraph)
     values: dict[str, _Value] = field(default_factory=dict)
 
-    def run(self, width: int, height: int) -> bytes:
+    def run(self) -> bytes:
         """Convert everything the outputs need; returns the serialised model."""
-        from onnx import ModelProto, TensorProto, helper, numpy_helper  # noqa: PLC0415  only set-up has onnx
-
         for stride, name in zip(STRIDES, _SCORES, strict=True):
             self._head(stride, name)
-        cells = {stride: (height // stride) * (width // stride) for stride in STRIDES}
-        graph = helper.make_graph(
-            self.nodes,
-            "nanodet-g",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, height, width])],
-            [
-                helper.make_tensor_value_info(
-                    f"{kind}_{stride}", TensorProto.FLOAT, [1, cells[stride], channels]
-                )
-                for kind, channels in (("scores", CLASSES), ("boxes", BOX_CHANNELS))
-                for stride in STRIDES
-            ],
-            [numpy_helper.from_array(array, name) for name, array in self.weights.items()],
-        )
-        # Stated field by field: helper.make_model would write the versions of the onnx that is installed.
-        model = ModelProto(ir_version=IR_VERSION, producer_name="veilcam", graph=graph)
-        model.opset_import.add(domain="", version=OPSET)
-        return bytes(model.SerializeToString(deterministic=True))
+        outputs = {
+            f"{kind}_{stride}": (1, f"cells_{stride}", channels)
+            for kind, channels in (("scores", CLASSES), ("boxes", BOX_CHANNELS))
+            for stride in STRIDES
+        }
+        return self.onnx.serialise("nanodet-g", ANY_PICTURE, outputs)
 
     def _head(self, stride: int, scores: str) -> None:
         """Convert one stride: the last convolution, cells as rows, split into scores and boxes."""
@@ -111,31 +82,19 @@ class _Conversion:
         source, sizes, _ = self._expect(split, "SplitV").inputs
         if self.graph.constants[sizes].tolist() != [CLASSES, BOX_CHANNELS]:
             raise ValueError(f"{split}: splits into {self.graph.constants[sizes]}, not scores and boxes")
-        self.weights["rows"] = np.array([1, CLASSES + BOX_CHANNELS, -1], "<i8")
-        self.weights["parts"] = np.array([CLASSES, BOX_CHANNELS], "<i8")
-        flat = self.emit("Reshape", [self.value(source).name, "rows"], f"flat_{stride}")
-        rows = self.emit("Transpose", [flat], f"rows_{stride}", perm=[0, 2, 1])
+        self.onnx.weight("rows", np.array([1, CLASSES + BOX_CHANNELS, -1], "<i8"))
+        self.onnx.weight("parts", np.array([CLASSES, BOX_CHANNELS], "<i8"))
+        flat = self.onnx.emit("Reshape", [self.value(source).name, "rows"], f"flat_{stride}")
+        rows = self.onnx.emit("Transpose", [flat], f"rows_{stride}", perm=[0, 2, 1])
         logits, boxes = f"logits_{stride}", f"boxes_{stride}"
-        self.emit("Split", [rows, "parts"], logits, boxes, axis=2)
-        self.emit("Sigmoid", [logits], f"scores_{stride}")
+        self.onnx.emit("Split", [rows, "parts"], logits, boxes, axis=2)
+        self.onnx.emit("Sigmoid", [logits], f"scores_{stride}")
 
     def _expect(self, name: str, op: str) -> Node:
         node = self.graph.nodes[name.partition(":")[0]]
         if node.op != op:
             raise ValueError(f"{name}: is {node.op}, expected {op}")
         return node
-
-    def emit(self, op: str, inputs: list[str], *outputs: str, **attributes: object) -> str:
-        """Add one ONNX node; returns the name of its first output."""
-        from onnx import helper  # noqa: PLC0415  only set-up has onnx
-
-        self.nodes.append(helper.make_node(op, inputs, list(outputs), **attributes))
-        return outputs[0]
-
-    def weight(self, name: str, array: Array) -> str:
-        """Keep one weight; returns its name."""
-        self.weights[name] = np.ascontiguousarray(array)
-        return name
 
     def value(self, name: str) -> _Value:
         """Convert what `name` needs, once; returns its value."""
@@ -149,7 +108,7 @@ class _Conversion:
     def unpadded(self, name: str) -> _Value:
         """Convert what `name` needs, where no padding may be owed."""
         value = self.value(name)
-        if value.pads != _NO_PADS:
+        if value.pads != NO_PADS:
             raise ValueError(f"{name}: a padding here belongs to no convolution")
         return value
 
@@ -183,12 +142,12 @@ def _biased(conversion: _Conversion, node: Node, source: Node) -> _Value:
     kernel = conversion.graph.constants[source.inputs[1]].transpose(3, 2, 0, 1)  # HWIO to OIHW
     strides = _ints(source, "strides")[1:3]
     bias = conversion.graph.constants[node.inputs[1]].reshape(-1)
-    output = conversion.emit(
+    output = conversion.onnx.emit(
         "Conv",
         [
             value.name,
-            conversion.weight(f"{source.name}/w", kernel),
-            conversion.weight(f"{source.name}/b", bias),
+            conversion.onnx.weight(f"{source.name}/w", kernel),
+            conversion.onnx.weight(f"{source.name}/b", bias),
         ],
         source.name,
         kernel_shape=list(kernel.shape[2:]),
@@ -205,19 +164,19 @@ def _add(conversion: _Conversion, node: Node) -> _Value:
     one, two = (conversion.unpadded(name) for name in node.inputs)
     if one.nhwc != two.nhwc:
         raise ValueError(f"{node.name}: adds different layouts")
-    return replace(one, name=conversion.emit("Add", [one.name, two.name], node.name))
+    return replace(one, name=conversion.onnx.emit("Add", [one.name, two.name], node.name))
 
 
 def _leaky_relu(conversion: _Conversion, node: Node) -> _Value:
     value = conversion.unpadded(node.inputs[0])
-    output = conversion.emit("LeakyRelu", [value.name], node.name, alpha=float(node.attr["alpha"]["f"]))
+    output = conversion.onnx.emit("LeakyRelu", [value.name], node.name, alpha=float(node.attr["alpha"]["f"]))
     return replace(value, name=output)
 
 
 def _max_pool(conversion: _Conversion, node: Node) -> _Value:
     value = conversion.value(node.inputs[0])
     strides = _ints(node, "strides")[1:3]
-    output = conversion.emit(
+    output = conversion.onnx.emit(
         "MaxPool",
         [value.name],
         node.name,
@@ -233,7 +192,7 @@ def _concat(conversion: _Conversion, node: Node) -> _Value:
     if len({value.nhwc for value in values}) != 1:
         raise ValueError(f"{node.name}: joins different layouts")
     axis = values[0].axis(int(conversion.graph.constants[node.inputs[-1]]))
-    output = conversion.emit("Concat", [value.name for value in values], node.name, axis=axis)
+    output = conversion.onnx.emit("Concat", [value.name for value in values], node.name, axis=axis)
     return replace(values[0], name=output)
 
 
@@ -243,8 +202,8 @@ def _resize(conversion: _Conversion, node: Node) -> _Value:
     target = int(conversion.graph.constants[node.inputs[1]][0])
     stride = PUBLISHED_SIDE // target
     factor = value.stride / stride
-    scales = conversion.weight(f"scale_{factor}", np.array([1, 1, factor, factor], "<f4"))
-    output = conversion.emit(
+    scales = conversion.onnx.weight(f"scale_{factor}", np.array([1, 1, factor, factor], "<f4"))
+    output = conversion.onnx.emit(
         "Resize",
         [value.name, "", scales],
         node.name,

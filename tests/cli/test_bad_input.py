@@ -127,9 +127,8 @@ def spoilt_cache(tmp_path: Path, model_cache: ModelCache) -> Path:
     spoilt.mkdir(parents=True)
     for file in (model_cache.root / "sha256").iterdir():
         (spoilt / file.name).symlink_to(file)
-    artefacts = load_manifests()["centerface"].artefacts.values()
-    yunet = load_manifests()["yunet"].artefacts.values()
-    for artefact in (*artefacts, *yunet):
+    manifests = load_manifests()
+    for artefact in (*manifests["yunet"].artefacts.values(), *manifests["yunet-s"].artefacts.values()):
         if cache.has(artefact):
             content = bytearray(cache.path(artefact).read_bytes())
             content[len(content) // 2] ^= 1

@@ -21,28 +21,26 @@ Finds = Callable[..., list[Sequence[Detection]]]
 
 @pytest.fixture
 def finds(model_cache: ModelCache) -> Finds:
-    """Opens a model by name and artefact and has it look at pictures."""
+    """Opens a model by name and artefact, for one size or each picture's, and has it look at pictures."""
 
-    def open_it(name: str, key: str, *, any_size: bool) -> AbstractAsyncContextManager[Detector]:
+    def open_it(name: str, key: str, size: tuple[int, int] | None) -> AbstractAsyncContextManager[Detector]:
         manifest = load_manifests()[name]
         artefact = manifest.artefacts[key]
         if not model_cache.has(artefact):
             pytest.skip(f"no {artefact.file} in {model_cache.root}: run scripts/fetch-models")
-        assert manifest.realtime is not None
-        assert manifest.thresholds is not None
-        width, height = artefact.width or manifest.realtime.width, artefact.height or manifest.realtime.height
-        path = model_cache.open(manifest, artefact)
-        model = LoadedModel(manifest, path, width, height, manifest.thresholds.realtime)
+        model = LoadedModel(manifest, model_cache.open(manifest, artefact), size, manifest.live())
         if artefact.runtime == "tflite":
             return detector_tflite.open_detector(TfliteOptions(driver="tflite"), model)
-        return detector_onnx.open_detector(OnnxOptions(driver="onnx"), model, any_size=any_size)
+        return detector_onnx.open_detector(OnnxOptions(driver="onnx"), model)
 
     async def find(detector: AbstractAsyncContextManager[Detector], pictures: Sequence[Plane]) -> list[Any]:
         async with detector as opened:
             return [opened.detect(DetectorPicture(picture, 0, 0)) for picture in pictures]
 
-    def find_it(name: str, key: str, pictures: Sequence[Plane], *, any_size: bool = False) -> list[Any]:
-        return asyncio.run(find(open_it(name, key, any_size=any_size), pictures))
+    def find_it(
+        name: str, key: str, pictures: Sequence[Plane], size: tuple[int, int] | None = None
+    ) -> list[Any]:
+        return asyncio.run(find(open_it(name, key, size), pictures))
 
     return find_it
 

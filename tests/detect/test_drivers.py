@@ -20,7 +20,7 @@ MANIFESTS = load_manifests()
 
 
 def loaded(name: str, path: Path, size: tuple[int, int] = (256, 256)) -> LoadedModel:
-    return LoadedModel(MANIFESTS[name], path, *size, 0.5)
+    return LoadedModel(MANIFESTS[name], path, size, MANIFESTS[name].live())
 
 
 class FakeInterpreter:

@@ -52,6 +52,7 @@ class ToldDetector:
     """Finds one face; `before` runs first and may raise or wait."""
 
     name = "told"
+    input_size: tuple[int, int] | None = None
 
     def __init__(self, before: Callable[[DetectorPicture], None] = lambda picture: None) -> None:
         self.before = before

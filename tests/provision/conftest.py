@@ -29,7 +29,7 @@ def manifest(name: str, *artefacts: dict[str, Any]) -> Manifest:
             "name": name,
             "title": name,
             "head": "yunet",
-            "finds": "face",
+            "finds": {"face": {"realtime": 0.3, "thorough": 0.2, "sure": 0.4}},
             "licence": "MIT",
             "homepage": "https://example.invalid",
             "artefacts": {str(n): entry for n, entry in enumerate(artefacts)},
@@ -85,13 +85,15 @@ def publish(registry: Registry, *, html: bool = False) -> dict[str, Manifest]:
     registry.python_package("some-faces", faces, html=html)
     registry.python_package("some-pictures", picture, html=html)
     registry.npm_package("@some/people", "1.0", people)
+    body = artefact(BODY, npm("@some/people", people, "package/body.onnx"))
     return {
         "yunet": manifest("yunet", artefact(BEST, {"kind": "upstream", "url": NOWHERE}, "best.onnx")),
-        "centerface": manifest("centerface", artefact(FACE, pypi("Some.Faces", faces, "pkg/face.onnx"))),
+        "yunet-s": manifest("yunet-s", artefact(FACE, pypi("Some.Faces", faces, "pkg/face.onnx"))),
         "blazeface-back": manifest(
             "blazeface-back", artefact(EYE, pypi("some_faces", faces, "pkg/eye.tflite"))
         ),
-        "nanodet-g": manifest("nanodet-g", artefact(BODY, npm("@some/people", people, "package/body.onnx"))),
+        "nanodet-g": manifest("nanodet-g", body),
+        "yolox-body-head": manifest("yolox-body-head", body),
         "astronaut": manifest("astronaut", artefact(PICTURE, pypi("some-pictures", picture, "data/p.png"))),
     }
 

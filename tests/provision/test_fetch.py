@@ -26,7 +26,7 @@ def left_behind(bench: Bench) -> set[str]:
 
 def test_brings_everything_and_says_which_chain_runs(bench: Bench) -> None:
     outcome = bench.fetch()
-    assert [bench.content(n) for n in ("centerface", "blazeface-back", "nanodet-g", "astronaut")] == [
+    assert [bench.content(n) for n in ("yunet-s", "blazeface-back", "nanodet-g", "astronaut")] == [
         FACE,
         EYE,
         BODY,
@@ -63,11 +63,11 @@ def test_unreachable_upstream_is_not_asked_again_the_same_day(
 def test_old_style_index_pages_do(bench: Bench) -> None:
     bench.manifests |= publish(bench.registry, html=True)
     bench.fetch()
-    assert bench.content("centerface") == FACE
+    assert bench.content("yunet-s") == FACE
 
 
 def test_a_full_cache_needs_no_network(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench.manifests["yunet"] = bench.manifests["centerface"]  # else its upstream would be asked
+    bench.manifests["yunet"] = bench.manifests["yunet-s"]  # else its upstream would be asked
     bench.fetch()
     asked = len(bench.registry.asked)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/")
@@ -78,12 +78,12 @@ def test_a_full_cache_needs_no_network(bench: Bench, monkeypatch: pytest.MonkeyP
 
 def test_a_spoiled_cached_file_is_brought_again(bench: Bench) -> None:
     bench.fetch()
-    (entry,) = bench.manifests["centerface"].artefacts.values()
+    (entry,) = bench.manifests["yunet-s"].artefacts.values()
     bench.cache.path(entry).write_bytes(bytes(len(FACE)))
     with pytest.raises(WrongHash):
-        bench.content("centerface")
+        bench.content("yunet-s")
     bench.fetch()
-    assert bench.content("centerface") == FACE
+    assert bench.content("yunet-s") == FACE
 
 
 def test_wrong_archive_is_thrown_away(bench: Bench) -> None:
@@ -130,7 +130,7 @@ def test_odd_members_are_refused(bench: Bench, archive: bytes, tmp_path: Path) -
 
 
 def test_members_outside_are_never_written(bench: Bench) -> None:
-    bench.fetch("centerface", "blazeface-back", "nanodet-g")  # its wheel also holds ../../outside
+    bench.fetch("yunet-s", "blazeface-back", "nanodet-g")  # its wheel also holds ../../outside
     assert not list(bench.cache.root.parent.rglob("outside"))
 
 
@@ -140,34 +140,34 @@ def test_a_cut_download_goes_on_where_it_broke_off(bench: Bench) -> None:
     bench.fetch()
     asked = [wanted for path, wanted in bench.registry.downloads() if path == "/files/some-faces.whl"]
     assert asked == [None, f"bytes={len(body) // 2}-"]
-    assert bench.content("centerface") == FACE
+    assert bench.content("yunet-s") == FACE
 
 
 def test_a_cut_download_goes_on_in_the_next_run(bench: Bench) -> None:
     body = bench.registry.files["/files/some-faces.whl"][1]
-    (entry,) = bench.manifests["centerface"].artefacts.values()
+    (entry,) = bench.manifests["yunet-s"].artefacts.values()
     part = bench.cache.root / "partial" / f"{entry.source.archive_sha256}.part"  # type: ignore[union-attr]
     part.parent.mkdir(parents=True)
     part.write_bytes(body[:100])
     bench.fetch()
     assert ("/files/some-faces.whl", "bytes=100-") in bench.registry.downloads()
-    assert bench.content("centerface") == FACE
+    assert bench.content("yunet-s") == FACE
 
 
 def test_a_spoiled_part_is_dropped_and_begun_again(bench: Bench) -> None:
-    (entry,) = bench.manifests["centerface"].artefacts.values()
+    (entry,) = bench.manifests["yunet-s"].artefacts.values()
     part = bench.cache.root / "partial" / f"{entry.source.archive_sha256}.part"  # type: ignore[union-attr]
     part.parent.mkdir(parents=True)
     part.write_bytes(bytes(100))
     bench.fetch()
-    assert bench.content("centerface") == FACE
+    assert bench.content("yunet-s") == FACE
 
 
 def test_a_server_without_ranges_sends_all_of_it_again(bench: Bench) -> None:
     bench.registry.ranges = False
     bench.registry.cut_after["/files/some-faces.whl"] = 500
     bench.fetch()
-    assert bench.content("centerface") == FACE
+    assert bench.content("yunet-s") == FACE
 
 
 @pytest.mark.parametrize("says_length", [True, False])
@@ -198,7 +198,7 @@ def test_credentials_go_to_the_index_and_into_no_message(
 ) -> None:
     stated = bench.registry.base.replace("://", "://someone:pass%20word@")
     monkeypatch.setenv("PIP_INDEX_URL", f"{stated}/simple")
-    bench.fetch("centerface", "blazeface-back", "nanodet-g")
+    bench.fetch("yunet-s", "blazeface-back", "nanodet-g")
     sent = dict(zip((path for path, _ in bench.registry.asked), bench.registry.authorizations, strict=True))
     assert sent["/simple/some-faces/"] == sent["/files/some-faces.whl"] == "Basic c29tZW9uZTpwYXNzIHdvcmQ="
     assert sent["/tarballs/people.tgz"] is None
@@ -219,7 +219,7 @@ def test_folder_at_hand_comes_before_the_network(
     (folder / "archive").write_bytes(bench.registry.files["/tarballs/people.tgz"][1])
     monkeypatch.setenv("VEILCAM_MODELS_FROM", str(folder.parent))
     outcome = bench.fetch()
-    assert outcome.chain == "yunet"
+    assert outcome.chain == "upstream"
     assert bench.content("yunet") == BEST
     assert bench.content("nanodet-g") == BODY
     assert bench.registry.asked == []
@@ -242,10 +242,10 @@ def test_disk_full_is_an_output_error_and_leaves_no_half_file(bench: Bench) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(FACE) // 2, hard))
     try:
         with pytest.raises(OutputError, match="cannot write"):
-            bench.fetch("centerface")
+            bench.fetch("yunet-s")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    (entry,) = bench.manifests["centerface"].artefacts.values()
+    (entry,) = bench.manifests["yunet-s"].artefacts.values()
     assert not bench.cache.path(entry).exists()
     bench.fetch()
     assert left_behind(bench) <= {"lock", f"asked-{_hash(bench, 'yunet')}"}

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware.config.model import ConvertedSource, load_chains, load_manifest, load_manifests
+from firmware.core.frames import Kind
 from firmware.errors import ConfigError
 from firmware.resources import models_dir
 
@@ -17,29 +18,28 @@ from firmware.resources import models_dir
 def test_chains_name_manifests_that_find_what_they_should() -> None:
     manifests = load_manifests()
     chains = load_chains()
-    assert [chain.name for chain in chains] == ["yunet", "registry"]
+    assert [chain.name for chain in chains] == ["upstream", "registry"]
     for chain in chains:
-        assert {manifests[name].finds for name in chain.faces} == {"face"}
-        assert {manifests[name].finds for name in chain.people} == {"person"}
+        assert all(Kind.FACE in manifests[name].finds for name in chain.faces)
+        assert all(Kind.PERSON in manifests[name].finds for name in chain.people)
+        assert all(manifests[name].finds for name in chain.thorough)
 
 
 def test_every_detector_can_run_live() -> None:
     for manifest in load_manifests().values():
-        if manifest.finds is not None:
-            assert manifest.thresholds is not None
+        if manifest.finds:
             assert manifest.realtime is not None
             size = (manifest.realtime.width, manifest.realtime.height)
             runnable = [a for a in manifest.artefacts.values() if a.runtime]
             assert any((a.width, a.height) in {(None, None), size} for a in runnable)
 
 
-def test_conversions_name_their_inputs_and_their_own_size() -> None:
+def test_conversions_name_their_inputs_and_take_any_size() -> None:
     for manifest in load_manifests().values():
         for artefact in manifest.artefacts.values():
             if isinstance(artefact.source, ConvertedSource):
                 assert set(artefact.source.inputs) <= set(manifest.artefacts)
-                made_for = (artefact.source.width, artefact.source.height)
-                assert (artefact.width, artefact.height) in {(None, None), made_for}
+                assert (artefact.width, artefact.height) == (None, None)
 
 
 def test_upstream_addresses_are_pinned_by_commit() -> None:

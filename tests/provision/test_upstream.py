@@ -3,15 +3,21 @@
 import datetime as dt
 import ipaddress
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.provision.conftest import BEST, Bench, artefact, manifest
+from firmware.config.model import Manifest
+from firmware.provision import fetch, selftest
+from firmware.provision.converters import Converter
+from firmware.provision.fetch import Outcome
+from firmware.provision.tfjs import Array
+from tests.provision.conftest import BEST, BODY, NOWHERE, Bench, artefact, manifest
 from tests.provision.registry_server import Registry, serving
 
 
@@ -59,7 +65,7 @@ def test_the_better_chain_is_taken_where_upstream_answers(
     registry, trusted = upstream
     monkeypatch.setenv("PIP_CERT", str(trusted))
     _point_at(bench, registry, BEST)
-    assert bench.fetch().chain == "yunet"
+    assert bench.fetch().chain == "upstream"
     assert bench.content("yunet") == BEST
 
 
@@ -82,3 +88,94 @@ def test_other_bytes_than_stated_count_as_not_reached(
     assert outcome.chain == "registry"
     (entry,) = bench.manifests["yunet"].artefacts.values()
     assert not bench.cache.has(entry)
+
+
+PART, MADE = b"what is published" * 40, b"hsilbup si tahw"
+
+
+def _made_from(url: str) -> Manifest:
+    """A model that is converted from one upstream file."""
+    source = {"kind": "converted", "converter": "yunet", "inputs": ["1"], "width": 32, "height": 32}
+    part = {**artefact(PART, {"kind": "upstream", "url": url}, "part.bin"), "runtime": None}
+    return manifest("made", artefact(MADE, {**source, "self_test": [1.0]}, "made.onnx"), part)
+
+
+@pytest.fixture
+def conversion(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """Fetches everything, where one more model is made from a file at NOWHERE, or at another address."""
+    reverse = Converter(lambda parts: parts[0][:15][::-1], selftest.waves)
+    monkeypatch.setattr(fetch, "CONVERTERS", {"yunet": reverse})
+
+    def run(*_: object) -> Mapping[str, Array]:
+        return {"cls": np.ones(1)}
+
+    def fetch_all(url: str = NOWHERE, *, inputs_too: bool = False, ask_again: bool = False) -> Outcome:
+        bench.manifests["made"] = _made_from(url)
+        doing = fetch.Fetch(bench.cache, bench.manifests, run, inputs_too=inputs_too, ask_again=ask_again)
+        return doing.fetch(bench.manifests)
+
+    return fetch_all
+
+
+@pytest.mark.parametrize("inputs_too", [False, True])
+def test_a_conversion_without_its_upstream_file_is_done_without(
+    bench: Bench, conversion: Callable[..., Outcome], capfd: pytest.CaptureFixture[str], inputs_too: bool
+) -> None:
+    outcome = conversion(inputs_too=inputs_too)
+    assert outcome.lacking == ("best.onnx", "part.bin", "made.onnx")
+    assert outcome.chain == "registry"
+    assert bench.content("nanodet-g") == BODY
+    lines = capfd.readouterr().err.splitlines()
+    assert len([line for line in lines if "part.bin: cannot reach" in line]) == 1
+    (line,) = [line for line in lines if "the model made" in line]
+    assert line == "models: going on without the model made: it is made from part.bin"
+
+
+def test_an_upstream_file_to_convert_is_asked_for_once_a_day(
+    conversion: Callable[..., Outcome], capfd: pytest.CaptureFixture[str]
+) -> None:
+    conversion()
+    capfd.readouterr()
+    assert conversion().lacking == ("best.onnx", "part.bin", "made.onnx")
+    assert "part.bin: not reached today" in capfd.readouterr().err
+    conversion(ask_again=True)
+    assert "part.bin: cannot reach" in capfd.readouterr().err
+
+
+def test_an_upstream_file_is_fetched_and_converted(
+    bench: Bench,
+    conversion: Callable[..., Outcome],
+    upstream: tuple[Registry, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry, trusted = upstream
+    monkeypatch.setenv("PIP_CERT", str(trusted))
+    registry.files["/part.bin"] = ("application/octet-stream", PART)
+    url = registry.base + "/part.bin"
+    outcome = conversion(url)
+    assert (outcome.placed["part.bin"], outcome.placed["made.onnx"]) == ("upstream", "converted")
+    made = bench.manifests["made"].artefacts["0"]
+    assert bench.cache.open(bench.manifests["made"], made).read_bytes() == MADE
+    asked = len(registry.asked)
+    bench.cache.path(made).unlink()
+    assert conversion(url).placed == {"made.onnx": "converted"}
+    assert len(registry.asked) == asked
+
+
+def test_an_upstream_file_to_convert_is_taken_from_a_folder(
+    conversion: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "whatever").write_bytes(PART)
+    monkeypatch.setenv("VEILCAM_MODELS_FROM", str(folder))
+    outcome = conversion()
+    assert (outcome.placed["part.bin"], outcome.placed["made.onnx"]) == ("folder", "converted")
+    assert outcome.lacking == ("best.onnx",)
+
+
+def test_a_spoiled_upstream_file_is_not_converted(bench: Bench, conversion: Callable[..., Outcome]) -> None:
+    part = _made_from(NOWHERE).artefacts["1"]
+    bench.cache.path(part).parent.mkdir(parents=True)
+    bench.cache.path(part).write_bytes(bytes(len(PART)))
+    assert "made.onnx" in conversion().lacking

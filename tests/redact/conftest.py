@@ -15,14 +15,16 @@ from firmware.config.model import ModelCache
 from firmware.core.frames import Detection, Kind, Plane
 from firmware.core.geometry import Box
 from firmware.core.raw import DetectorPicture
-from firmware.pipeline.look import Eye, View
+from firmware.pipeline.look import Eye
 from firmware.pipeline.offline import Planner, as_live, thorough
+from firmware.pipeline.offline_views import whole
 
 
 class BrightSquares:
     """Finds what is brighter than any background of these tests; `blink` makes it miss looks."""
 
     name = "bright squares"
+    input_size = None
 
     def __init__(self, blink: Callable[[int], bool] = lambda look: False) -> None:
         self._blink = blink
@@ -36,10 +38,6 @@ class BrightSquares:
         _, _, stats, _ = cv2.connectedComponentsWithStats(bright)
         boxes = [Box(*map(float, row[:4])) for row in stats[1:] if row[4] > 40]
         return [Detection(Kind.FACE, box, 0.9) for box in boxes]
-
-
-def whole(width: int, height: int) -> list[View]:
-    return [View(Box(0, 0, width, height))]
 
 
 Run = Callable[..., int]
@@ -58,7 +56,7 @@ def run(monkeypatch: pytest.MonkeyPatch, squares: BrightSquares) -> Run:
         return as_live([squares])
 
     async def every(stack: AsyncExitStack, cache: ModelCache, chain: str, threads: int) -> Planner:
-        return thorough([Eye(squares, whole)])
+        return thorough([Eye(squares, whole, {Kind.FACE: 0.5})])
 
     monkeypatch.setattr(redact, "live_planner", live)
     monkeypatch.setattr(redact, "thorough_planner", every)

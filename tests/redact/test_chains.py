@@ -49,7 +49,7 @@ def face_in(n: int) -> tuple[slice, slice]:
 
 @pytest.mark.parametrize("policy", ["people", "faces"])
 @pytest.mark.parametrize("pace", ["thorough", "realtime"])
-@pytest.mark.parametrize("chain", ["yunet", "registry"])
+@pytest.mark.parametrize("chain", ["upstream", "registry"])
 def test_the_face_is_hidden_and_the_rest_is_not(
     chain: str, pace: str, policy: str, astronaut: Plane, model_cache: ModelCache, tmp_path: Path
 ) -> None:
@@ -74,10 +74,10 @@ def test_the_face_is_hidden_and_the_rest_is_not(
 def test_an_interrupt_ends_at_the_next_frame_and_leaves_nothing(
     astronaut: Plane, model_cache: ModelCache, tmp_path: Path
 ) -> None:
-    needs("yunet", model_cache)
+    needs("upstream", model_cache)
     write_clip(tmp_path / "in.mp4", [scene(astronaut, 0)] * 200)
     (tmp_path / "out").mkdir()
-    args = ["redact", tmp_path / "in.mp4", tmp_path / "out" / "out.mp4", "--chain", "yunet"]
+    args = ["redact", tmp_path / "in.mp4", tmp_path / "out" / "out.mp4", "--chain", "upstream"]
     with subprocess.Popen(
         [sys.executable, "-m", "firmware", *map(str, args)], stderr=subprocess.PIPE, text=True
     ) as process:

@@ -11,11 +11,11 @@ from firmware.core.frames import Detection, Kind, Planes
 from firmware.core.geometry import Box, iou
 from firmware.core.raw import RawFrame
 from firmware.pipeline import offline_views
-from firmware.pipeline.look import SURE, Eye, View, Views, look, merged, tiles
+from firmware.pipeline.look import Eye, Seen, View, Views, look, merged, tiles
 from tests.redact.conftest import BrightSquares
 
 SIZES = st.integers(16, 5000)
-PLANS = [offline_views.far_and_near, offline_views.both_ways, offline_views.close]
+PLANS = [view for name, view in offline_views.VIEWS.items() if name not in {"whole", "whole_and_sixths"}]
 """The plans of networks that take pictures of any size."""
 
 
@@ -52,8 +52,14 @@ def test_looks_are_bounded(plan: Views, width: int, height: int) -> None:
 
 def test_a_face_seen_twice_is_one_box_that_holds_both() -> None:
     one, two = Detection(Kind.FACE, Box(0, 0, 20, 20), 0.5), Detection(Kind.FACE, Box(2, 2, 20, 20), 0.9)
-    other = Detection(Kind.PERSON, Box(0, 0, 20, 20), SURE[Kind.PERSON])
-    assert merged([one, two, other]) == [Detection(Kind.FACE, Box(0, 0, 22, 22), 0.9), other]
+    other = Detection(Kind.PERSON, Box(0, 0, 20, 20), 0.3)
+    seen = [Seen(found, sure=True) for found in (one, two, other)]
+    assert merged(seen) == [Detection(Kind.FACE, Box(0, 0, 22, 22), 0.9), other]
+
+
+def test_a_person_seen_twice_is_the_better_box() -> None:
+    one, two = Detection(Kind.PERSON, Box(0, 0, 20, 20), 0.5), Detection(Kind.PERSON, Box(2, 2, 20, 20), 0.9)
+    assert merged([Seen(one, sure=True), Seen(two, sure=True)]) == [two]
 
 
 def test_a_look_finds_in_tiles_what_it_finds_whole(squares: BrightSquares) -> None:
@@ -63,13 +69,24 @@ def test_a_look_finds_in_tiles_what_it_finds_whole(squares: BrightSquares) -> No
     planes.y[30:50, 90:110] = 235
     frame = RawFrame(planes, 0, 0)
     views = [View(part) for part in tiles(200, 100, 2, 1)]
-    (found,) = look(frame, [Eye(squares, lambda w, h: views)])
+    (found,) = look(frame, [Eye(squares, lambda w, h: views, {Kind.FACE: 0.5})])
     assert iou(found.box, Box(90, 30, 20, 20)) > 0.8
     assert squares.looks == 2
 
 
 def test_a_doubt_of_one_look_needs_a_second() -> None:
-    doubt = Detection(Kind.FACE, Box(0, 0, 20, 20), SURE[Kind.FACE] - 0.1)
+    doubt = Seen(Detection(Kind.FACE, Box(0, 0, 20, 20), 0.3), sure=False)
     assert merged([doubt]) == []
-    assert merged([doubt, Detection(Kind.PERSON, doubt.box, 0.1)]) == []
-    assert merged([doubt, doubt]) == [doubt]
+    assert merged([doubt, Seen(Detection(Kind.PERSON, doubt.found.box, 0.3), sure=False)]) == []
+    assert merged([doubt, doubt]) == [doubt.found]
+
+
+@pytest.mark.parametrize(("sure", "counts"), [(0.9, True), (0.91, False)])
+def test_what_a_look_is_sure_of_is_each_detectors_own(
+    sure: float, counts: bool, squares: BrightSquares
+) -> None:
+    planes = Planes.of(np.full((150, 200), 128, np.uint8))
+    planes.y[:] = 60
+    planes.y[30:50, 90:110] = 235
+    found = look(RawFrame(planes, 0, 0), [Eye(squares, offline_views.whole, {Kind.FACE: sure})])
+    assert bool(found) == counts

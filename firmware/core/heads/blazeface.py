@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from firmware.core.frames import Plane
-from firmware.core.heads.found import Found, Outputs, Tensor, cell_centres
+from firmware.core.frames import Kind, Plane
+from firmware.core.heads.found import Found, Outputs, Tensor, Thresholds, cell_centres
 
 ANCHORS = ((16, 2), (32, 6))
 """(stride, anchors in each cell); all anchors of a cell have its centre and no size of their own."""
@@ -27,8 +27,9 @@ class BlazeFace:
         """Turn a BGR picture (h, w, 3) into the network's input."""
         return np.ascontiguousarray(bgr[None, :, :, ::-1] / np.float32(127.5) - 1, np.float32)
 
-    def decode(self, outputs: Outputs, width: int, height: int, threshold: float) -> Found:
+    def decode(self, outputs: Outputs, width: int, height: int, thresholds: Thresholds) -> dict[Kind, Found]:
         """Read the outputs; centre and size are relative to the anchor."""
+        threshold = thresholds[Kind.FACE]
         logits = np.clip(outputs["classificators"].reshape(-1), -80, 80)
         scores = np.asarray(1 / (1 + np.exp(-logits)), np.float32)
         kept = np.flatnonzero(scores >= threshold)
@@ -36,4 +37,4 @@ class BlazeFace:
         size = np.clip(raw[:, 2:], 0, None)
         corner = anchors(width, height)[kept] + raw[:, :2] - size / 2
         boxes = np.concatenate([corner, size], 1).astype(np.float32)
-        return Found(boxes, scores[kept]).distinct(MAX_OVERLAP)
+        return {Kind.FACE: Found(boxes, scores[kept]).distinct(MAX_OVERLAP)}

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from firmware.core.frames import Plane
-from firmware.core.heads.found import Found, Outputs, Tensor, planar
+from firmware.core.frames import Kind, Plane
+from firmware.core.heads.found import Found, Outputs, Tensor, Thresholds, planar
 
 STRIDE = 4
 MAX_OVERLAP = 0.3
@@ -16,8 +16,9 @@ class CenterFace:
         """Turn a BGR picture (h, w, 3) into the network's input."""
         return planar(bgr[:, :, ::-1])
 
-    def decode(self, outputs: Outputs, width: int, height: int, threshold: float) -> Found:
+    def decode(self, outputs: Outputs, width: int, height: int, thresholds: Thresholds) -> dict[Kind, Found]:
         """Read the outputs; height comes before width and y before x in them."""
+        threshold = thresholds[Kind.FACE]
         heat = outputs["537"][0, 0]
         rows, columns = np.nonzero(heat >= threshold)
         h, w = np.exp(np.minimum(outputs["538"][0][:, rows, columns], 10)) * STRIDE
@@ -25,4 +26,4 @@ class CenterFace:
         x = (columns + dx + 0.5) * STRIDE - w / 2
         y = (rows + dy + 0.5) * STRIDE - h / 2
         boxes = np.stack([x, y, w, h], 1).astype(np.float32)
-        return Found(boxes, heat[rows, columns]).distinct(MAX_OVERLAP)
+        return {Kind.FACE: Found(boxes, heat[rows, columns]).distinct(MAX_OVERLAP)}

@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from firmware.core.frames import Plane
+from firmware.core.frames import Kind, Plane
 from firmware.core.suppress import suppress
 
 Tensor: TypeAlias = npt.NDArray[np.float32]
@@ -27,6 +27,19 @@ class Found:
         return Found(self.boxes[kept], self.scores[kept])
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a kind counts: least score, that of a headless person, the thing's share of its box."""
+
+    least: float
+    headless: float = 0.0
+    drawn: float = 1.0
+
+
+Thresholds: TypeAlias = Mapping[Kind, float]
+"""What is looked for, and the minimum score of each kind, 0 to 1."""
+
+
 class Head(Protocol):
     """Prepares one network's input and reads its outputs."""
 
@@ -34,8 +47,10 @@ class Head(Protocol):
         """Turn a BGR picture (h, w, 3) of the input's size into the network's input."""
         ...
 
-    def decode(self, outputs: Outputs, width: int, height: int, threshold: float) -> Found:
-        """Read outputs of an input of `width` x `height`; boxes below `threshold` are left out."""
+    def decode(
+        self, outputs: Outputs, width: int, height: int, thresholds: Thresholds
+    ) -> Mapping[Kind, Found]:
+        """Read outputs of an input of `width` x `height`; boxes below their kind's threshold are left out."""
         ...
 
 

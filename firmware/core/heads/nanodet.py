@@ -5,8 +5,8 @@ Source: RangiLyu/nanodet; Li et al., 2020, "Generalized Focal Loss".
 
 import numpy as np
 
-from firmware.core.frames import Plane
-from firmware.core.heads.found import Found, Outputs, Tensor, cell_centres, planar
+from firmware.core.frames import Kind, Plane
+from firmware.core.heads.found import Found, Outputs, Tensor, Thresholds, cell_centres, planar
 
 STRIDES = (8, 16, 32)
 PERSON = 0
@@ -22,11 +22,12 @@ class NanoDet:
         """Turn a BGR picture (h, w, 3) into the network's input."""
         return planar((bgr - MEAN) / DEVIATION)
 
-    def decode(self, outputs: Outputs, width: int, height: int, threshold: float) -> Found:
+    def decode(self, outputs: Outputs, width: int, height: int, thresholds: Thresholds) -> dict[Kind, Found]:
         """Read the outputs; scores went through the sigmoid in the network, bins did not through softmax."""
+        threshold = thresholds[Kind.PERSON]
         levels = [self._level(outputs, stride, width, height, threshold) for stride in STRIDES]
         found = Found(*(np.concatenate(parts) for parts in zip(*levels, strict=True)))
-        return found.distinct(MAX_OVERLAP)
+        return {Kind.PERSON: found.distinct(MAX_OVERLAP)}
 
     def _level(
         self, outputs: Outputs, stride: int, width: int, height: int, threshold: float

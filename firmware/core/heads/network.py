@@ -1,16 +1,18 @@
 """One network as a detector uses it: picture to input, outputs to detections in pixels of the picture."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from firmware.core.frames import Detection, Kind, Plane
-from firmware.core.geometry import Box
+from firmware.core.geometry import Box, covered
 from firmware.core.heads.blazeface import BlazeFace
 from firmware.core.heads.centerface import CenterFace
-from firmware.core.heads.found import Found, Head, Outputs, Tensor
+from firmware.core.heads.found import Found, Head, Outputs, Tensor, Wanted
 from firmware.core.heads.nanodet import NanoDet
+from firmware.core.heads.yolox import YoloX
 from firmware.core.heads.yunet import YuNet
 from firmware.errors import DetectorFailed
 
@@ -19,7 +21,11 @@ HEADS: dict[str, Head] = {
     "centerface": CenterFace(),
     "blazeface": BlazeFace(),
     "nanodet": NanoDet(),
+    "yolox": YoloX(),
 }
+LEAST_PERSON = 10
+"""Pixels of the input: what is lower and has no head is a speck that looks like nobody in particular."""
+
 GRID = 32
 """Networks that take any size take multiples of this."""
 
@@ -38,12 +44,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A head, what it finds, the input's width and height (None: each picture's), the minimum score."""
+    """A head, what it looks for, the input's width and height (None: each picture's)."""
 
     head: Head
-    kind: Kind
+    wanted: Mapping[Kind, Wanted]
     size: tuple[int, int] | None
-    threshold: float
 
     def prepare(self, bgr: Plane) -> Prepared:
         """Fit a BGR picture (h, w, 3) into the input, aspect kept, black at the right and below."""
@@ -61,15 +66,34 @@ class Network:
         # NaN is below every threshold: a broken network would see nobody, and the picture be called verified.
         if not all(np.isfinite(values).all() for values in outputs.values()):
             raise DetectorFailed("the network's output is not a finite number; restart the camera")
-        found = self.head.decode(outputs, prepared.width, prepared.height, self.threshold)
-        return [d for d in self._scaled(found, prepared) if d.box.area > 0]
+        scores = {kind: wanted.least for kind, wanted in self.wanted.items()}
+        by_kind = self.head.decode(outputs, prepared.width, prepared.height, scores)
+        every = [one for kind, found in by_kind.items() for one in self._scaled(kind, found, prepared)]
+        heads = [one.box for one in every if one.kind is Kind.HEAD]
+        least = LEAST_PERSON / prepared.scale
+        return [one for one in every if one.box.area > 0 and self._believed(one, heads, least)]
 
-    def _scaled(self, found: Found, prepared: Prepared) -> list[Detection]:
+    def _believed(self, one: Detection, heads: Sequence[Box], least: float) -> bool:
+        """Tell whether a detection counts: what is taken for a person by mistake has no head."""
+        headless = self.wanted[one.kind].headless
+        if one.kind is not Kind.PERSON or headless == 0:
+            return True
+        sure = one.score >= headless and one.box.h >= least
+        return sure or any(on(head, one.box) for head in heads)
+
+    def _scaled(self, kind: Kind, found: Found, prepared: Prepared) -> list[Detection]:
+        """Return what was found in pixels of the picture, as large as the things themselves."""
+        drawn = self.wanted[kind].drawn
         boxes = np.nan_to_num(found.boxes / prepared.scale)
         return [
-            Detection(self.kind, Box(*box).clipped(*prepared.picture), score)
+            Detection(kind, Box(*box).grown(drawn).clipped(*prepared.picture), score)
             for box, score in zip(boxes.tolist(), found.scores.tolist(), strict=True)
         ]
+
+
+def on(head: Box, body: Box) -> bool:
+    """Tell whether a head may be that of a body: most of it lies in the upper half."""
+    return covered(head, Box(body.x, body.y, body.w, body.h / 2)) > 0.5
 
 
 def letterbox(bgr: Plane, width: int, height: int, scale: float) -> Plane:

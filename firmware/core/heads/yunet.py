@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from firmware.core.frames import Plane
-from firmware.core.heads.found import Found, Outputs, Tensor, cell_centres, planar
+from firmware.core.frames import Kind, Plane
+from firmware.core.heads.found import Found, Outputs, Tensor, Thresholds, cell_centres, planar
 
 STRIDES = (8, 16, 32)
 MAX_OVERLAP = 0.45
@@ -16,11 +16,12 @@ class YuNet:
         """Turn a BGR picture (h, w, 3) into the network's input."""
         return planar(bgr)
 
-    def decode(self, outputs: Outputs, width: int, height: int, threshold: float) -> Found:
+    def decode(self, outputs: Outputs, width: int, height: int, thresholds: Thresholds) -> dict[Kind, Found]:
         """Read the outputs; the score is the geometric mean of class and objectness."""
+        threshold = thresholds[Kind.FACE]
         levels = [self._level(outputs, stride, width, height, threshold) for stride in STRIDES]
         found = Found(*(np.concatenate(parts) for parts in zip(*levels, strict=True)))
-        return found.distinct(MAX_OVERLAP)
+        return {Kind.FACE: found.distinct(MAX_OVERLAP)}
 
     def _level(
         self, outputs: Outputs, stride: int, width: int, height: int, threshold: float
