@@ -12,6 +12,7 @@ from firmware.config.model import (
     load_manifests,
 )
 from firmware.config.profile import LookProfile
+from firmware.core.frames import Kind
 from firmware.drivers.registry import DETECTORS, load
 from firmware.pipeline.look import Eye
 from firmware.pipeline.offline import Planner, as_live, thorough
@@ -44,7 +45,10 @@ async def _eye(stack: AsyncExitStack, cache: ModelCache, manifest: Manifest, thr
     opener = load("detector", DETECTORS, options.driver).open_detector
     detector = await stack.enter_async_context(opener(options, model))
     sure = {kind: found.sure for kind, found in manifest.finds.items()}
-    return Eye(detector, VIEWS[manifest.looks], sure)
+    person = manifest.finds.get(Kind.PERSON)
+    return Eye(
+        detector, VIEWS[manifest.looks], sure, person.headless.sure if person and person.headless else 0
+    )
 
 
 def _drivers(threads: int) -> tuple[DetectorOptions, ...]:

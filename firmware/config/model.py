@@ -81,8 +81,8 @@ class Artefact(Strict):
     source: Source
 
 
-class Finds(Strict):
-    """Scores, 0 to 1, from which a network is believed about one kind; no two networks' are alike."""
+class Scores(Strict):
+    """Scores, 0 to 1, from which a network is believed; no two networks' are alike."""
 
     realtime: float = Field(gt=0, lt=1)
     """The least that counts when looking live."""
@@ -90,10 +90,6 @@ class Finds(Strict):
     """The least that counts when each picture is looked at many times."""
     sure: float = Field(gt=0, lt=1)
     """From here one of those many looks is enough; below, a second one must agree."""
-    headless: float = Field(default=0.0, ge=0, lt=1)
-    """The least that counts for a person without a head, where the network knows heads; else 0."""
-    drawn: float = Field(default=1.0, gt=0.5, le=1)
-    """How large the thing itself is in the box that the network draws; some draw wider than what is there."""
 
     @model_validator(mode="after")
     def _sure_is_more(self) -> Self:
@@ -101,9 +97,22 @@ class Finds(Strict):
             raise ValueError("sure is below thorough: every look would be sure")
         return self
 
-    def wanted(self, least: float) -> Wanted:
-        """Return what counts from a score of `least`."""
-        return Wanted(least, self.headless, self.drawn)
+
+class Finds(Scores):
+    """The same for one kind of thing, and what is told of it besides."""
+
+    headless: Scores | None = None
+    """For a person without a head, where the network knows heads."""
+    drawn: float = Field(default=1.0, gt=0.5, le=1)
+    """How large the thing itself is in the box that the network draws; some draw wider than what is there."""
+
+    def live(self) -> Wanted:
+        """Return what counts when looking live."""
+        return Wanted(self.realtime, self.headless.realtime if self.headless else 0, self.drawn)
+
+    def many(self) -> Wanted:
+        """Return what counts when each picture is looked at many times."""
+        return Wanted(self.thorough, self.headless.thorough if self.headless else 0, self.drawn)
 
 
 class InputSize(Strict):
@@ -133,11 +142,11 @@ class Manifest(Strict):
 
     def live(self) -> dict[Kind, Wanted]:
         """Return what counts when looking live."""
-        return {kind: found.wanted(found.realtime) for kind, found in self.finds.items()}
+        return {kind: found.live() for kind, found in self.finds.items()}
 
     def many(self) -> dict[Kind, Wanted]:
         """Return what counts when each picture is looked at many times."""
-        return {kind: found.wanted(found.thorough) for kind, found in self.finds.items()}
+        return {kind: found.many() for kind, found in self.finds.items()}
 
 
 class Chain(Strict):

@@ -6,6 +6,7 @@ for the price of the first: networks are not symmetric.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from firmware.core.geometry import Box
@@ -19,7 +20,8 @@ LARGE = 1920
 
 TILE = 1440
 NEAR = 640
-"""Longer side for faces that fill the picture."""
+HIGHEST = 128
+"""Longer side of the look for near faces, and pixels above which the other looks leave a face to it."""
 
 PEOPLE = 640
 HALF = 416
@@ -29,13 +31,13 @@ PEOPLE_ENLARGED = 1.5
 
 def far_and_near(width: int, height: int) -> list[View]:
     """Looks of a fast face network: large, mirrored, larger still, and small for near faces."""
-    whole, longer = Box(0, 0, width, height), max(width, height)
-    views = close(width, height)
-    views += [View(v.part, v.scale, mirrored=True) for v in views]
+    picture, longer = Box(0, 0, width, height), max(width, height)
+    views = [replace(view, highest=HIGHEST) for view in close(width, height)]
+    views += [replace(view, mirrored=True) for view in views]
     scale = strong_scale(longer)
     if longer * scale * 1.5 <= LARGE:
-        views.append(View(whole, scale * 1.5))
-    return [*views, View(whole, min(1.0, NEAR / longer))]
+        views.append(View(picture, scale * 1.5, highest=HIGHEST))
+    return [*views, View(picture, min(1.0, NEAR / longer))]
 
 
 def close(width: int, height: int) -> list[View]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from firmware.core.frames import Detection, Kind, Planes
 from firmware.core.geometry import Box, iou
-from firmware.core.raw import RawFrame
+from firmware.core.raw import DetectorPicture, RawFrame
 from firmware.pipeline import offline_views
 from firmware.pipeline.look import Eye, Seen, View, Views, look, merged, tiles
 from tests.redact.conftest import BrightSquares
@@ -75,10 +75,46 @@ def test_a_look_finds_in_tiles_what_it_finds_whole(squares: BrightSquares) -> No
 
 
 def test_a_doubt_of_one_look_needs_a_second() -> None:
+    doubt = Seen(Detection(Kind.PERSON, Box(0, 0, 20, 20), 0.3), sure=False)
+    assert merged([doubt]) == []
+    assert merged([doubt, doubt]) == [doubt.found]
+
+
+@pytest.mark.parametrize("kind", [Kind.PERSON, Kind.HEAD])
+def test_a_doubtful_face_counts_on_somebody_whom_others_see(kind: Kind) -> None:
     doubt = Seen(Detection(Kind.FACE, Box(0, 0, 20, 20), 0.3), sure=False)
     assert merged([doubt]) == []
-    assert merged([doubt, Seen(Detection(Kind.PERSON, doubt.found.box, 0.3), sure=False)]) == []
-    assert merged([doubt, doubt]) == [doubt.found]
+    assert merged([doubt, Seen(Detection(kind, Box(0, 0, 60, 200), 0.3), sure=False)]) == [doubt.found]
+    assert merged([doubt, Seen(Detection(kind, Box(15, 15, 60, 200), 0.3), sure=False)]) == []
+
+
+def test_a_doubtful_person_is_the_more_doubtful_without_a_head() -> None:
+    class Told:
+        name, input_size = "told", None
+
+        def __init__(self, *found: Detection) -> None:
+            self._found = found
+
+        def detect(self, _: DetectorPicture) -> list[Detection]:
+            return list(self._found)
+
+    person = Detection(Kind.PERSON, Box(10, 10, 20, 60), 0.4)
+    head = Detection(Kind.HEAD, Box(14, 10, 10, 10), 0.9)
+    frame = RawFrame(Planes.of(np.full((150, 200), 128, np.uint8)), 0, 0)
+    sure = {Kind.PERSON: 0.3, Kind.HEAD: 0.3}
+    assert look(frame, [Eye(Told(person), offline_views.whole, sure, 0.5)]) == []
+    assert look(frame, [Eye(Told(person), offline_views.whole, sure, 0.4)]) == [person]
+    assert look(frame, [Eye(Told(person, head), offline_views.whole, sure, 0.5)]) == [head, person]
+
+
+def test_what_is_too_high_for_a_look_is_left_to_others(squares: BrightSquares) -> None:
+    planes = Planes.of(np.full((150, 200), 128, np.uint8))
+    planes.y[:] = 60
+    planes.y[30:50, 90:110] = 235
+    frame = RawFrame(planes, 0, 0)
+    for highest, counts in ((19, False), (22, True)):
+        view = View(Box(0, 0, 200, 100), highest=highest)
+        assert bool(look(frame, [Eye(squares, lambda *_, view=view: [view], {Kind.FACE: 0.5})])) == counts
 
 
 @pytest.mark.parametrize(("sure", "counts"), [(0.9, True), (0.91, False)])
