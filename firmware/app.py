@@ -13,14 +13,16 @@ from firmware.config.drivers import CameraOptions
 from firmware.config.model import ModelCache
 from firmware.config.profile import Profile
 from firmware.config.settings import Settings
+from firmware.core.frames import Redacted
 from firmware.core.policy import POLICIES
 from firmware.errors import VeilcamError, first_error
+from firmware.fanout import Fanout
 from firmware.health import Notifier, Progress, beat
 from firmware.pipeline.detect import LookOptions
+from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
 from firmware.ports import SystemClock
 from firmware.state import own
-from firmware.stream.hub import RedactedHub
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
 from firmware.stream.status import CameraStatus
@@ -73,17 +75,17 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         info = camera.info
         encoder = opens_encoder(info.width, info.height, info.fps)
         parts.callback(encoder.close)
-        hub = RedactedHub()
-        parts.callback(hub.close)
+        rendition = RedactedRendition(encoder)
+        fanout = Fanout(Redacted, rendition.want_keyframe)
+        parts.callback(fanout.close)
         look = LookOptions(rate_hz=profile.look.rate_hz, deadline_s=profile.look.deadline_s)
         policy = POLICIES[settings.hide]
         flow = await parts.enter_async_context(
-            Flow(camera, detectors.groups, encoder, hub.publish, policy, look, clock)
+            Flow(camera, detectors.groups, rendition, fanout.publish, policy, look, clock)
         )
-        hub.on_keyframe_wanted = flow.rendition.want_keyframe
         status = StatusBoard(flow, detectors, clock)
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
-        served = await parts.enter_async_context(serve(_stream(options), hub, status, tasks))
+        served = await parts.enter_async_context(serve(_stream(options), fanout, status, tasks))
         for stage in flow.stages():
             tasks.create_task(stage)
         tasks.create_task(beat(status.progress, Notifier()))

@@ -18,6 +18,7 @@ from firmware.core.frames import Packet, Redacted
 from firmware.core.policy import PEOPLE
 from firmware.errors import UsageError, VeilcamError, first_error
 from firmware.pipeline.detect import LookOptions
+from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.floor import Floor
 from firmware.pipeline.flow import Flow
 from firmware.ports import SystemClock
@@ -109,7 +110,7 @@ async def measure_pipeline(
         parts.callback(encoder.close)
         look = LookOptions(rate_hz=profile.look.rate_hz, deadline_s=profile.look.deadline_s)
         groups = [[floor.tap_detector(opens) for opens in group] for group in detectors.groups]
-        flow = Flow(camera, groups, encoder, _discard, PEOPLE, look, SystemClock())
+        flow = Flow(camera, groups, RedactedRendition(encoder), _discard, PEOPLE, look, SystemClock())
         await parts.enter_async_context(flow)
         try:
             before, after, rss = await _run(flow, seconds, progress)

@@ -27,7 +27,7 @@ from firmware.pipeline.mask import Masker
 from firmware.pipeline.measure import Measure
 from firmware.pipeline.witness import Witness
 from firmware.pipeline.worker import Worker
-from firmware.ports import Camera, Clock, Encoder, OpensDetector
+from firmware.ports import Camera, Clock, OpensDetector
 
 Sink = Callable[[Packet[Redacted]], None]
 """Takes packets on the event loop and never blocks."""
@@ -40,7 +40,7 @@ class Flow:
         self,
         camera: Camera,
         detectors: Sequence[Sequence[OpensDetector]],
-        encoder: Encoder,
+        rendition: RedactedRendition,
         sink: Sink,
         policy: Policy,
         look: LookOptions,
@@ -50,7 +50,7 @@ class Flow:
         self.witness = Witness(policy)
         self.capture_worker, self.release_worker = Worker("veilcam-capture"), Worker("veilcam-release")
         self.detect = Detect(detectors, look, self.witness, clock)
-        self.rendition = RedactedRendition(encoder)
+        self.rendition = rendition
         self.frames = Mailbox()
         self.camera_info = camera.info
         self._camera = camera

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
+from firmware.core.frames import Redacted
+from firmware.fanout import Fanout
 from firmware.stream.admission import Admission, add_security_headers, admit
 from firmware.stream.aiortc_seams import check_seams, keep_quiet
-from firmware.stream.hub import RedactedHub
 from firmware.stream.ice import IcePolicy, read_policy
 from firmware.stream.listen import Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
@@ -70,7 +71,7 @@ def build(options: StreamOptions, made: Prepared, viewers: Viewers, telemetry: T
 
 @asynccontextmanager
 async def serve(
-    options: StreamOptions, hub: RedactedHub, status: StatusSource, tasks: asyncio.TaskGroup
+    options: StreamOptions, fanout: Fanout[Redacted], status: StatusSource, tasks: asyncio.TaskGroup
 ) -> AsyncIterator[ServedAddress]:
     """Serve until the block ends; `tasks` runs the reaper of dead sessions.
 
@@ -80,8 +81,10 @@ async def serve(
         DriverUnavailable: the installed aiortc or aioice is not the one this release was made for.
     """
     made = await asyncio.to_thread(prepare, options)
-    viewers = Viewers(hub, made.policy, most=options.max_viewers, connect_within_s=options.connect_within_s)
-    app = build(options, made, viewers, Telemetry(hub, viewers, status))
+    viewers = Viewers(
+        fanout, made.policy, most=options.max_viewers, connect_within_s=options.connect_within_s
+    )
+    app = build(options, made, viewers, Telemetry(fanout, viewers, status))
     with bind(made.listen) as sock:
         bound = replace(made.listen, port=sock.getsockname()[1])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)

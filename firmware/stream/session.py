@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from firmware.core.frames import Redacted
+from firmware.fanout import Fanout
 from firmware.stream.aiortc_seams import (
     NEGOTIATION_ERRORS,
     IceGuard,
@@ -14,7 +16,6 @@ from firmware.stream.aiortc_seams import (
     prefer_h264,
     require_parsable,
 )
-from firmware.stream.hub import RedactedHub
 from firmware.stream.ice import IcePlan
 from firmware.stream.offer import Fragment, OfferUnacceptable, read_offer
 from firmware.stream.track import PacketTrack
@@ -31,18 +32,18 @@ class FragmentRefused(Exception):
 class Session:
     """A peer connection with one sending track; `id` names it in URLs, `etag` its ICE credentials."""
 
-    def __init__(self, hub: RedactedHub, plan: IcePlan) -> None:
+    def __init__(self, fanout: Fanout[Redacted], plan: IcePlan) -> None:
         # Whoever knows the id may end the session, so it cannot be guessed.
         self.id = secrets.token_urlsafe(18)
         self.etag = f'"{secrets.token_hex(8)}"'
-        self._hub = hub
+        self._fanout = fanout
         self._plan = plan
         self._ufrag = ""
         # An empty list and not None: None would mean a public STUN server.
         self._peer = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
-        self._track = PacketTrack(hub)
+        self._track = PacketTrack(fanout)
         self._guard: IceGuard | None = None
         self._opened = asyncio.get_running_loop().time()
 
@@ -74,7 +75,7 @@ class Session:
             if kind == "video":
                 video = self._peer.addTransceiver(self._track, direction="sendonly")
                 prefer_h264(video)
-                on_keyframe_request(video.sender, self._hub.want_keyframe)
+                on_keyframe_request(video.sender, self._fanout.want_keyframe)
             else:
                 self._peer.addTransceiver(kind, direction="inactive")
         self._guard = IceGuard(self._peer.getTransceivers()[0], self._plan)
@@ -115,6 +116,6 @@ class Session:
         return not self.connected and age > within_s
 
     async def close(self) -> None:
-        """End it; the viewer leaves the hub at once."""
+        """End it; the viewer leaves the fan-out at once."""
         self._track.stop()
         await self._peer.close()

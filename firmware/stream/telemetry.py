@@ -5,8 +5,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from firmware.core.frames import Verdict
-from firmware.stream.hub import RedactedHub
+from firmware.core.frames import Redacted, Verdict
+from firmware.fanout import Fanout
 from firmware.stream.ice import is_loopback
 from firmware.stream.problem import Refused
 from firmware.stream.status import CameraStatus, StatusSource
@@ -16,8 +16,8 @@ from firmware.stream.viewers import Viewers
 class Telemetry:
     """The handlers of `/healthz`, `/metrics` and `/api/v1/status`."""
 
-    def __init__(self, hub: RedactedHub, viewers: Viewers, status: StatusSource) -> None:
-        self._hub = hub
+    def __init__(self, fanout: Fanout[Redacted], viewers: Viewers, status: StatusSource) -> None:
+        self._fanout = fanout
         self._viewers = viewers
         self._status = status
 
@@ -47,10 +47,10 @@ class Telemetry:
         )
 
     def _stream_metrics(self) -> Iterator[str]:
-        counters = self._hub.counters
+        counters = self._fanout.counters
         yield from _metric("veilcam_sessions", "gauge", len(self._viewers))
         yield from _metric("veilcam_sessions_reaped_total", "counter", self._viewers.reaped)
-        yield from _metric("veilcam_viewers", "gauge", counters.viewers)
+        yield from _metric("veilcam_viewers", "gauge", counters.subscribers)
         yield from _metric("veilcam_packets_published_total", "counter", counters.published)
         yield from _metric("veilcam_packets_dropped_total", "counter", counters.dropped)
         yield from _metric("veilcam_keyframes_requested_total", "counter", counters.keyframes_asked)

@@ -6,7 +6,8 @@ import av
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av.stream import Stream
 
-from firmware.stream.hub import RedactedHub, Subscription, SubscriptionClosed
+from firmware.core.frames import Redacted
+from firmware.fanout import Fanout, Subscription, SubscriptionClosed
 
 CLOCK_HZ = 90_000
 """RTP clock of H.264 (RFC 6184 section 8.2.1)."""
@@ -14,14 +15,14 @@ TIME_BASE = Fraction(1, CLOCK_HZ)
 
 
 class PacketTrack(MediaStreamTrack):
-    """The redacted rendition for one viewer; joins the hub when aiortc asks for the first packet."""
+    """The redacted rendition for one viewer; joins the fan-out when aiortc asks for the first packet."""
 
     kind = "video"
 
-    def __init__(self, hub: RedactedHub) -> None:
+    def __init__(self, fanout: Fanout[Redacted]) -> None:
         super().__init__()
-        self._hub = hub
-        self._subscription: Subscription | None = None
+        self._fanout = fanout
+        self._subscription: Subscription[Redacted] | None = None
 
     async def recv(self) -> "av.Packet[Stream]":
         """Wait for the next packet: Annex B, pts in 90 kHz from the capture time.
@@ -33,7 +34,7 @@ class PacketTrack(MediaStreamTrack):
             raise MediaStreamError
         # Not before: a ring that fills while ICE and DTLS are under way would only drop.
         if self._subscription is None:
-            self._subscription = self._hub.subscribe()
+            self._subscription = self._fanout.subscribe()
         try:
             packet = await self._subscription.next()
         except SubscriptionClosed:
@@ -45,7 +46,7 @@ class PacketTrack(MediaStreamTrack):
         return out
 
     def stop(self) -> None:
-        """End the track and leave the hub."""
+        """End the track and leave the fan-out."""
         if self._subscription is not None:
             self._subscription.close()
         super().stop()

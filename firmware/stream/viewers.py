@@ -3,8 +3,9 @@
 import asyncio
 import logging
 
+from firmware.core.frames import Redacted
+from firmware.fanout import Fanout
 from firmware.stream.aiortc_seams import CLOSING_ERRORS
-from firmware.stream.hub import RedactedHub
 from firmware.stream.ice import IcePolicy
 from firmware.stream.session import Session
 
@@ -22,8 +23,10 @@ class TooManyViewers(Exception):
 class Viewers:
     """Every session of the redacted rendition."""
 
-    def __init__(self, hub: RedactedHub, policy: IcePolicy, *, most: int, connect_within_s: float) -> None:
-        self._hub = hub
+    def __init__(
+        self, fanout: Fanout[Redacted], policy: IcePolicy, *, most: int, connect_within_s: float
+    ) -> None:
+        self._fanout = fanout
         self._policy = policy
         self._most = most
         self._within = connect_within_s
@@ -47,7 +50,7 @@ class Viewers:
         """
         if len(self._sessions) >= self._most:
             raise TooManyViewers
-        session = Session(self._hub, self._policy.plan(viewer))
+        session = Session(self._fanout, self._policy.plan(viewer))
         self._sessions[session.id] = session  # before the first await, so that the bound holds
         answered = False
         try:

@@ -13,31 +13,38 @@ from firmware.core.raw import RawFrame
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
 from firmware.pipeline.mask import Masker
-from firmware.stream.hub import RedactedHub
+from firmware.fanout import Fanout
 
 def record_in_the_clear(packet: Packet[Redacted]) -> None: ...
 
 def use(
-    hub: RedactedHub, rendition: RedactedRendition, raw_frame: RawFrame, redacted_frame: RedactedFrame,
-    raw: Packet[Raw], redacted: Packet[Redacted], masker: Masker,
+    fanout: Fanout[Redacted], raw_fanout: Fanout[Raw], rendition: RedactedRendition, masker: Masker,
+    raw_frame: RawFrame, redacted_frame: RedactedFrame, raw: Packet[Raw], redacted: Packet[Redacted],
 ) -> None:
 """
 
 ALLOWED = [
-    "hub.publish(redacted)",
+    "fanout.publish(redacted)",
+    "fanout.subscribe().offer(redacted)",
+    "raw_fanout.publish(raw)",
     "record_in_the_clear(redacted)",
     "rendition.encode(redacted_frame)",
     "rendition.encode(masker.mask(raw_frame, [Box(0, 0, 1, 1)], Verdict.VERIFIED))",
 ]
 
 FORBIDDEN = {
-    "hub.publish(raw)": "arg-type",
+    "fanout.publish(raw)": "arg-type",
+    "fanout.subscribe().offer(raw)": "arg-type",
+    "raw_fanout.publish(redacted)": "arg-type",
+    "raw_fanout.subscribe()": "misc",
+    "other: Fanout[Redacted] = raw_fanout": "assignment",
+    "Fanout(str, print)": "type-var",
     "record_in_the_clear(raw)": "arg-type",
     "rendition.encode(raw_frame)": "arg-type",
     "packet: Packet[Redacted] = raw": "assignment",
     "frame: RedactedFrame = raw_frame": "assignment",
     "redacted_frame.i420 = raw_frame.planes.y": "misc",
-    "packet = Packet(b'', True, 0, 0, Verdict.BLIND, Raw); hub.publish(packet)": "arg-type",
+    "packet = Packet(b'', True, 0, 0, Verdict.BLIND, Raw); fanout.publish(packet)": "arg-type",
     "packet = Packet[Redacted](b'', True, 0, 0, Verdict.BLIND, Raw)": "arg-type",
     "packet = Packet(b'', True, 0, 0, Verdict.BLIND, str)": "type-var",
     "class Sub(Redacted): pass": "misc",

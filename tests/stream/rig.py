@@ -1,4 +1,4 @@
-"""A camera without a lens: a real encoder, the real hub and the real server on loopback."""
+"""A camera without a lens: a real encoder, the real fan-out and the real server on loopback."""
 
 import asyncio
 import threading
@@ -15,8 +15,8 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 from multidict import CIMultiDict
 
-from firmware.core.frames import Packet, Raw, Redacted, Verdict
-from firmware.stream.hub import RedactedHub
+from firmware.core.frames import Packet, Redacted, Verdict
+from firmware.fanout import Fanout
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
 from firmware.stream.status import CameraStatus
@@ -73,8 +73,8 @@ def make_encoder() -> av.VideoCodecContext:
 class FakeCamera:
     """Encodes pictures at 30 fps in a thread and publishes them on the loop."""
 
-    def __init__(self, hub: RedactedHub, loop: asyncio.AbstractEventLoop) -> None:
-        self._hub = hub
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.fanout = Fanout(Redacted, self.want_keyframe)
         self._loop = loop
         self._keyframe = threading.Event()
         self._stop = threading.Event()
@@ -110,19 +110,7 @@ class FakeCamera:
         self.made += 1
         for out in codec.encode(frame):
             packet = Packet(bytes(out), out.is_keyframe, captured, self.made, Verdict.VERIFIED, Redacted)
-            self._loop.call_soon_threadsafe(self._hub.publish, packet)
-
-
-def packet(seq: int, *, keyframe: bool = False) -> Packet[Redacted]:
-    """A packet for tests that look at the fan-out alone."""
-    nal = b"\0\0\0\1\x65" if keyframe else b"\0\0\0\1\x41"
-    return Packet(
-        nal + bytes([seq % 251 + 1]) * 40, keyframe, seq * 33_333_333, seq, Verdict.VERIFIED, Redacted
-    )
-
-
-def raw_packet(seq: int) -> Packet[Raw]:
-    return Packet(b"\0\0\0\1\x65", True, seq, seq, Verdict.BLIND, Raw)
+            self._loop.call_soon_threadsafe(self.fanout.publish, packet)
 
 
 STEADY = CameraStatus(
@@ -158,7 +146,7 @@ class Rig:
     """What a test holds on to."""
 
     url: str
-    hub: RedactedHub
+    fanout: Fanout[Redacted]
     http: ClientSession
     status: Status
     address: ServedAddress
@@ -176,21 +164,20 @@ class Rig:
 
 @asynccontextmanager
 async def rig(options: StreamOptions | None = None, *, camera: bool = False) -> AsyncIterator[Rig]:
-    """Run hub and server, with a real encoder where `camera` is true."""
+    """Run fan-out and server, with a real encoder where `camera` is true."""
     chosen = options or StreamOptions(listen="127.0.0.1:0", ice_addresses="loopback")
-    hub, status = RedactedHub(), Status()
-    fake = FakeCamera(hub, asyncio.get_running_loop())
-    hub.on_keyframe_wanted = fake.want_keyframe
+    fake, status = FakeCamera(asyncio.get_running_loop()), Status()
+    fanout = fake.fanout
     try:
-        async with asyncio.TaskGroup() as tasks, serve(chosen, hub, status, tasks) as address:
+        async with asyncio.TaskGroup() as tasks, serve(chosen, fanout, status, tasks) as address:
             if camera:
                 fake.start()
             async with ClientSession(timeout=ClientTimeout(total=15)) as http:
-                yield Rig(address.url, hub, http, status, address, fake.asked)
+                yield Rig(address.url, fanout, http, status, address, fake.asked)
     finally:
         if camera:
             await asyncio.to_thread(fake.stop)
-        hub.close()
+        fanout.close()
 
 
 async def until(condition: object, within_s: float = 10.0) -> None:

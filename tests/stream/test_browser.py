@@ -118,7 +118,7 @@ async def test_leaving_the_page_ends_the_session() -> None:
         shown = await opened(page, r)
         await shown.until("width", WIDTH)
         await page.goto(r.url + "/privacy")
-        await until(lambda: r.hub.counters.viewers == 0, 3)
+        await until(lambda: r.fanout.counters.subscribers == 0, 3)
 
         async def none() -> bool:
             return await r.sessions() == 0
@@ -135,7 +135,7 @@ async def test_stop_and_watch_by_keyboard() -> None:
         assert await page.evaluate("() => document.activeElement.id") == "watch"
         await page.keyboard.press("Enter")
         await shown.until("connection", "Stopped")
-        await until(lambda: r.hub.counters.viewers == 0, 3)
+        await until(lambda: r.fanout.counters.subscribers == 0, 3)
         await page.keyboard.press("Space")
         await shown.until("connection", "Live")
 

@@ -17,7 +17,6 @@ from multidict import CIMultiDict
 
 from firmware.core.frames import Verdict
 from firmware.errors import ConfigError, PortInUse
-from firmware.stream.hub import RedactedHub
 from firmware.stream.ice import IcePolicy, Reach
 from firmware.stream.listen import Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
@@ -25,6 +24,7 @@ from firmware.stream.problem import Refused
 from firmware.stream.server import serve
 from firmware.stream.telemetry import Telemetry
 from firmware.stream.viewers import Viewers
+from tests.fanout.packets import silent_fanout
 from tests.stream.peer import candidates, strip_candidates, viewer
 from tests.stream.rig import Rig, Status, rig, until
 
@@ -98,14 +98,14 @@ async def test_status_health_and_metrics() -> None:
 
 
 async def test_metrics_are_for_this_machine_alone() -> None:
-    hub = RedactedHub()
-    viewers = Viewers(hub, IcePolicy(Reach.LOOPBACK), most=1, connect_within_s=1)
-    telemetry = Telemetry(hub, viewers, Status())
+    fanout = silent_fanout()
+    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=1, connect_within_s=1)
+    telemetry = Telemetry(fanout, viewers, Status())
     for remote in ("192.0.2.7", "2001:db8::7", ""):
         request = make_mocked_request("GET", "/metrics").clone(remote=remote)
         with pytest.raises(Refused, match="this machine"):
             await telemetry.metrics(request)
-    hub.close()
+    fanout.close()
 
 
 async def test_no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -355,11 +355,11 @@ async def test_a_taken_port_is_told() -> None:
 
 
 async def _serve_once(options: StreamOptions) -> None:
-    hub = RedactedHub()
+    fanout = silent_fanout()
     tasks = asyncio.TaskGroup()
     async with tasks:
         try:
-            async with serve(options, hub, Status(), tasks):
+            async with serve(options, fanout, Status(), tasks):
                 pass
         except* (ConfigError, PortInUse) as group:
             caught = group.exceptions[0]

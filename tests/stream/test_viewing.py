@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from aioice import Candidate
 
-from firmware.stream.hub import RedactedHub
 from firmware.stream.ice import IcePlan
 from firmware.stream.options import StreamOptions
 from firmware.stream.session import Session
+from tests.fanout.packets import silent_fanout
 from tests.stream.peer import candidates, strip_candidates, viewer
 from tests.stream.rig import HEIGHT, MASK, MASK_RGB, WIDTH, rig, until
 
@@ -30,7 +30,7 @@ async def test_zero_candidates_then_trickle_then_delete() -> None:
         assert (frame.width, frame.height) == (WIDTH, HEIGHT)
         async with r.http.delete(r.url + headers["Location"]) as ended:
             assert ended.status == 200
-        await until(lambda: r.hub.counters.viewers == 0)
+        await until(lambda: r.fanout.counters.subscribers == 0)
         await until(lambda: v.peer.connectionState in ("failed", "closed"))
 
 
@@ -79,7 +79,7 @@ async def test_late_joiner_sees_a_picture_quickly() -> None:
         await late.take(answer)
         await late.frame()
         assert time.monotonic() - started < 2.0, "not the ten seconds of a group of pictures"
-        assert r.hub.counters.viewers == 2
+        assert r.fanout.counters.subscribers == 2
 
 
 async def test_audio_is_answered_inactive_in_either_order() -> None:
@@ -117,7 +117,7 @@ async def test_a_viewer_that_closes_is_reaped() -> None:
             return await r.sessions() == 0
 
         await until(gone, 5)
-        assert r.hub.counters.viewers == 0
+        assert r.fanout.counters.subscribers == 0
 
 
 async def test_remote_addresses_off_loopback_are_refused_in_an_offer() -> None:
@@ -135,8 +135,8 @@ async def test_remote_addresses_off_loopback_are_refused_in_an_offer() -> None:
 
 
 async def test_session_counts_what_it_refused() -> None:
-    hub = RedactedHub()
-    session = Session(hub, IcePlan(("127.0.0.1",), loopback_only=True))
+    fanout = silent_fanout()
+    session = Session(fanout, IcePlan(("127.0.0.1",), loopback_only=True))
     async with viewer() as v:
         offer = await v.offer() + "a=candidate:9 1 udp 1 192.0.2.1 9 typ host\r\n"
         answer = await session.answer(offer)
@@ -145,7 +145,7 @@ async def test_session_counts_what_it_refused() -> None:
         remote: list[Candidate] = _connection(session).remote_candidates
         assert {candidate.host for candidate in remote} == {"127.0.0.1"}
     await session.close()
-    hub.close()
+    fanout.close()
 
 
 async def test_an_odd_end_of_one_viewer_does_not_end_the_reaper(monkeypatch: pytest.MonkeyPatch) -> None:
