@@ -18,10 +18,10 @@ from firmware.core.policy import POLICIES
 from firmware.errors import VeilcamError, first_error
 from firmware.fanout import Fanout
 from firmware.health import Notifier, Progress, beat
-from firmware.pipeline.detect import LookOptions
+from firmware.pipeline.detect import Detect, LookOptions
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
-from firmware.ports import SystemClock
+from firmware.ports import CameraInfo, SystemClock
 from firmware.state import own
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
@@ -73,21 +73,24 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         opens_encoder = bind_encoder(profile.encoder)
         camera = await parts.enter_async_context(bind_camera(options.camera)())
         info = camera.info
-        encoder = opens_encoder(info.width, info.height, info.fps)
-        parts.callback(encoder.close)
+        encoder = await parts.enter_async_context(opens_encoder(info.width, info.height, info.fps))
         rendition = RedactedRendition(encoder)
         fanout = Fanout(Redacted, rendition.want_keyframe)
         parts.callback(fanout.close)
         look = LookOptions(rate_hz=profile.look.rate_hz, deadline_s=profile.look.deadline_s)
-        policy = POLICIES[settings.hide]
-        flow = await parts.enter_async_context(
-            Flow(camera, detectors.groups, rendition, fanout.publish, policy, look, clock)
+        detects = [Detect(one.model, one.finds, one.opens, look, clock) for one in detectors.detectors]
+        flow = Flow(
+            camera,
+            detects,
+            [rendition],
+            lambda told: fanout.publish(told.packet),
+            POLICIES[settings.hide],
+            clock,
         )
-        status = StatusBoard(flow, detectors, clock)
+        status = StatusBoard(flow, info, detectors, clock)
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
         served = await parts.enter_async_context(serve(_stream(options), fanout, status, tasks))
-        for stage in flow.stages():
-            tasks.create_task(stage)
+        tasks.create_task(flow.run())
         tasks.create_task(beat(status.progress, Notifier()))
         tasks.create_task(_end_when(stop))
         ready(served, detectors)
@@ -111,37 +114,39 @@ def _stream(options: RunOptions) -> StreamOptions:
 class StatusBoard:
     """Tells pages, metrics and systemd how the flow is."""
 
-    def __init__(self, flow: Flow, detectors: BoundDetectors, clock: SystemClock) -> None:
+    def __init__(self, flow: Flow, camera: CameraInfo, detectors: BoundDetectors, clock: SystemClock) -> None:
         self._flow = flow
+        self._camera = camera
         self._detectors = detectors
         self._clock = clock
         self._begun_ns = clock.monotonic_ns()
 
     def __call__(self) -> CameraStatus:
         """Return the state of this moment."""
-        flow, now = self._flow, self._clock.monotonic_ns()
-        measure = flow.measure
-        some = measure.released > 0
+        report, now = self._flow.report(), self._clock.monotonic_ns()
+        last_ns = self._begun_ns if report.last_release_ns is None else report.last_release_ns
         return CameraStatus(
-            verdict=measure.verdict,
-            released_fps=measure.fps(now),
-            latency_p50_ms=measure.latency_ms(0.5) if some else None,
-            latency_p95_ms=measure.latency_ms(0.95) if some else None,
+            verdict=report.verdict,
+            released_fps=report.released_fps,
+            latency_p50_ms=report.latency_p50_ms,
+            latency_p95_ms=report.latency_p95_ms,
             chain=self._detectors.chain,
             detectors=self._detectors.names,
-            width=flow.camera_info.width,
-            height=flow.camera_info.height,
+            width=self._camera.width,
+            height=self._camera.height,
             uptime_s=(now - self._begun_ns) / 1e9,
-            failed=now - measure.last_release_ns(self._begun_ns) > SILENT_NS,
-            reason=flow.witness.reason,
-            detector_restarts=flow.detect.restarted,
-            released=dict(measure.verdicts),
-            dropped={"detect": flow.detect.frames.dropped, "release": flow.frames.dropped},
+            failed=now - last_ns > SILENT_NS,
+            reason=report.reason,
+            detector_restarts=report.restarts,
+            released=report.released,
+            dropped=report.dropped,
         )
 
     def progress(self) -> Progress:
         """Return the counters that systemd's watchdog is fed by."""
-        return Progress(self._flow.measure.released, self._flow.detect.looks)
+        report = self._flow.report()
+        # A camera of which one detector has gone silent is blind: it does not work.
+        return Progress(report.frames, min(report.looks.values()))
 
 
 def _stop_asked() -> asyncio.Event:

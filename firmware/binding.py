@@ -15,21 +15,33 @@ from firmware.config.model import (
     load_manifests,
 )
 from firmware.config.profile import LookProfile
+from firmware.core.frames import Kind
 from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, load
 from firmware.errors import DriverUnavailable
 from firmware.ports import OpensCamera, OpensDetector, OpensEncoder
 
 
 @dataclass(frozen=True, slots=True)
-class BoundDetectors:
-    """The chain in use and how to open its detectors: faces and people, two groups that run side by side.
+class BoundDetector:
+    """One model on one driver: its name, what it finds, how to open it, and a title for people."""
 
-    `names` are model and driver, for people.
-    """
+    model: str
+    finds: frozenset[Kind]
+    opens: OpensDetector
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoundDetectors:
+    """The chain in use and its detectors."""
 
     chain: str
-    names: tuple[str, ...]
-    groups: tuple[tuple[OpensDetector, ...], ...]
+    detectors: tuple[BoundDetector, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Model, driver and size of every detector, for people."""
+        return tuple(detector.title for detector in self.detectors)
 
 
 def bind_camera(options: CameraOptions) -> OpensCamera:
@@ -60,19 +72,17 @@ def bind_detectors(
     # Named first, so that a board whose accelerator has no driver yet says that, not something about models.
     modules = {options.driver: load("detector", DETECTORS, options.driver) for options in drivers}
     chain = choose_chain(cache, manifests, look.chain)
-    names, groups = [], []
-    for members in (chain.faces, chain.people):
-        openers = []
-        for name in members:
-            manifest = manifests[name]
-            size = _live_size(manifest, look)
-            options, artefact = _runnable(manifest, size, drivers)
-            path = cache.open(manifest, artefact)
-            model = LoadedModel(manifest, path, (size.width, size.height), manifest.live())
-            names.append(f"{name} ({options.driver}, {size.width}x{size.height})")
-            openers.append(partial(modules[options.driver].open_detector, options, model))
-        groups.append(tuple(openers))
-    return BoundDetectors(chain.name, tuple(names), tuple(groups))
+    bound = []
+    for name in chain.live:
+        manifest = manifests[name]
+        size = _live_size(manifest, look)
+        options, artefact = _runnable(manifest, size, drivers)
+        path = cache.open(manifest, artefact)
+        model = LoadedModel(manifest, path, (size.width, size.height), manifest.live())
+        opens = partial(modules[options.driver].open_detector, options, model)
+        title = f"{name} ({options.driver}, {size.width}x{size.height})"
+        bound.append(BoundDetector(name, frozenset(manifest.finds), opens, title))
+    return BoundDetectors(chain.name, tuple(bound))
 
 
 def _live_size(manifest: Manifest, look: LookProfile) -> InputSize:

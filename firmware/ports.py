@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from firmware.core.frames import Detection, Plane
+from firmware.core.frames import Detection, Planes
 from firmware.core.raw import DetectorPicture, RawFrame
 
 
@@ -82,25 +82,21 @@ class EncodedPicture:
 
 
 class Encoder(Protocol):
-    """An opened encoder of one rendition; `encode` runs in the encode thread."""
+    """An opened encoder of one rendition; `encode` runs in one thread."""
 
-    def encode(self, i420: Plane, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
-        """Encode one I420 picture of shape (h * 3 / 2, w); None while the encoder has nothing to give.
+    def encode(self, planes: Planes, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
+        """Encode one picture; None while the encoder has nothing to give.
 
         Raises:
             EncoderFailed: the encoder refused the picture.
         """
         ...
 
-    def close(self) -> None:
-        """Free the encoder."""
-        ...
-
 
 class OpensEncoder(Protocol):
-    """Makes an encoder for pictures of one size."""
+    """Opens an encoder for pictures of one size for the length of an `async with`."""
 
-    def __call__(self, width: int, height: int, fps: float) -> Encoder:
+    def __call__(self, width: int, height: int, fps: float) -> AbstractAsyncContextManager[Encoder]:
         """Open it; raises DriverUnavailable or EncoderFailed."""
         ...
 
@@ -112,6 +108,10 @@ class Clock(Protocol):
         """Nanoseconds that never go back, for deadlines and frame times."""
         ...
 
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970 (UTC), for records alone: it may go back."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -119,3 +119,7 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds since boot, the clock that frames are stamped with."""
         return time.monotonic_ns()
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since 1970, as the machine believes."""
+        return time.time_ns()

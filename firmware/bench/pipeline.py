@@ -4,7 +4,7 @@ import asyncio
 import resource
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from firmware.binding import bind_camera, bind_detectors, bind_encoder
 from firmware.config.drivers import CameraOptions
 from firmware.config.model import ModelCache
 from firmware.config.profile import Profile
-from firmware.core.frames import Packet, Redacted
+from firmware.core.frames import Released
 from firmware.core.policy import PEOPLE
 from firmware.errors import UsageError, VeilcamError, first_error
-from firmware.pipeline.detect import LookOptions
+from firmware.pipeline.detect import Detect, LookOptions
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.floor import Floor
 from firmware.pipeline.flow import Flow
@@ -34,10 +34,7 @@ class Snapshot:
     process_ns: int
     released: int
     looks: int
-    capture_ns: int
-    detect_ns: int
-    mask_ns: int
-    encode_ns: int
+    stages: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +72,9 @@ def resident_mib() -> float:
 
 
 def _snapshot(flow: Flow) -> Snapshot:
-    measure = flow.measure
+    report = flow.report()
     return Snapshot(
-        time.monotonic_ns(),
-        time.process_time_ns(),
-        measure.released,
-        flow.detect.looks,
-        flow.capture_worker.cpu_ns,
-        sum(worker.cpu_ns for worker in flow.detect.workers),
-        measure.mask_cpu_ns,
-        measure.encode_cpu_ns,
+        time.monotonic_ns(), time.process_time_ns(), report.frames, min(report.looks.values()), report.cpu_ns
     )
 
 
@@ -106,12 +96,14 @@ async def measure_pipeline(
     async with AsyncExitStack() as parts:
         camera = await parts.enter_async_context(bind_camera(camera_options)())
         info = camera.info
-        encoder = floor.tap_encoder(opens_encoder(info.width, info.height, info.fps))
-        parts.callback(encoder.close)
-        look = LookOptions(rate_hz=profile.look.rate_hz, deadline_s=profile.look.deadline_s)
-        groups = [[floor.tap_detector(opens) for opens in group] for group in detectors.groups]
-        flow = Flow(camera, groups, RedactedRendition(encoder), _discard, PEOPLE, look, SystemClock())
-        await parts.enter_async_context(flow)
+        encoder = await parts.enter_async_context(opens_encoder(info.width, info.height, info.fps))
+        look, clock = LookOptions(profile.look.rate_hz, profile.look.deadline_s), SystemClock()
+        detects = [
+            Detect(one.model, one.finds, floor.tap_detector(one.opens), look, clock)
+            for one in detectors.detectors
+        ]
+        rendition = RedactedRendition(floor.tap_encoder(encoder))
+        flow = Flow(camera, detects, [rendition], _discard, PEOPLE, clock)
         try:
             before, after, rss = await _run(flow, seconds, progress)
         except* VeilcamError as group:
@@ -123,16 +115,15 @@ async def measure_pipeline(
             "or see: veilcam doctor"
         )
     async with AsyncExitStack() as parts:
-        openers = [opens for group in detectors.groups for opens in group]
-        opened = [await parts.enter_async_context(opens()) for opens in openers]
+        opened = [await parts.enter_async_context(one.opens()) for one in detectors.detectors]
         await asyncio.to_thread(floor.looks_ms, opened, 3)  # first calls allocate
         looks_ms = await asyncio.to_thread(floor.looks_ms, opened, looks)
-        alone = opens_encoder(info.width, info.height, info.fps)
+        alone = await parts.enter_async_context(opens_encoder(info.width, info.height, info.fps))
         encode_ms = await asyncio.to_thread(floor.encode_ms, alone, frames, info.fps)
     cpu = _cpu(before, after)
     bottom = {"detect": looks_ms / frames, "encode": encode_ms / frames}
     bottom["total"] = sum(bottom.values())
-    span = (after.wall_ns - before.wall_ns) / 1e9
+    span, report = (after.wall_ns - before.wall_ns) / 1e9, flow.report()
     return PipelineReport(
         seconds=span,
         width=info.width,
@@ -141,10 +132,10 @@ async def measure_pipeline(
         detectors=detectors.names,
         released_fps=frames / span,
         looks_per_s=looks / span,
-        latency_p50_ms=flow.measure.latency_ms(0.5),
-        latency_p95_ms=flow.measure.latency_ms(0.95),
-        verdicts={str(verdict): count for verdict, count in flow.measure.verdicts.items()},
-        dropped={"detect": flow.detect.frames.dropped, "release": flow.frames.dropped},
+        latency_p50_ms=report.latency_p50_ms or 0.0,
+        latency_p95_ms=report.latency_p95_ms or 0.0,
+        verdicts={str(verdict): count for verdict, count in report.released.items()},
+        dropped=dict(report.dropped),
         cpu_ms_per_frame=cpu,
         floor_ms_per_frame=bottom,
         ratio_to_floor=(cpu["total"] - cpu["camera"]) / bottom["total"],
@@ -156,10 +147,10 @@ async def measure_pipeline(
 async def _run(
     flow: Flow, seconds: float, progress: Callable[[float], None]
 ) -> tuple[Snapshot, Snapshot, list[float]]:
-    """Run the flow's stages; returns the counters after the warm-up and at the end, and memory between."""
+    """Run the flow; returns the counters after the warm-up and at the end, and memory between."""
     rss: list[float] = []
     async with asyncio.TaskGroup() as tasks:
-        stages = [tasks.create_task(stage) for stage in flow.stages()]
+        running = tasks.create_task(flow.run())
         await asyncio.sleep(WARM_UP_S)
         before = _snapshot(flow)
         for step in range(10):
@@ -167,23 +158,17 @@ async def _run(
             rss.append(round(resident_mib(), 1))
             progress(seconds * (step + 1) / 10)
         after = _snapshot(flow)
-        for stage in stages:
-            stage.cancel()
+        running.cancel()
     return before, after, rss
 
 
-def _discard(packet: Packet[Redacted]) -> None:
+def _discard(told: Released) -> None:
     """Stand for viewers: the benchmark measures up to the packet."""
 
 
 def _cpu(before: Snapshot, after: Snapshot) -> dict[str, float]:
     frames = after.released - before.released
-    spent: Counter[str] = Counter(
-        camera=after.capture_ns - before.capture_ns,
-        detect=after.detect_ns - before.detect_ns,
-        mask=after.mask_ns - before.mask_ns,
-        encode=after.encode_ns - before.encode_ns,
-    )
+    spent = Counter({stage: ns - before.stages[stage] for stage, ns in after.stages.items()})
     total = after.process_ns - before.process_ns
     spent["loop and hand-over"] = total - spent.total()
     spent["total"] = total

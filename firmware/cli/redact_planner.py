@@ -22,7 +22,7 @@ from firmware.pipeline.offline_views import VIEWS
 async def live_planner(stack: AsyncExitStack, cache: ModelCache, chain: str, threads: int) -> Planner:
     """Open the live camera's own detectors; raises ModelMissing, WrongHash or DriverUnavailable."""
     bound = bind_detectors(_drivers(threads), LookProfile(chain=chain), cache)
-    return as_live([await stack.enter_async_context(opener()) for group in bound.groups for opener in group])
+    return as_live([await stack.enter_async_context(one.opens()) for one in bound.detectors])
 
 
 async def thorough_planner(stack: AsyncExitStack, cache: ModelCache, chain: str, threads: int) -> Planner:

@@ -81,6 +81,18 @@ class Planes:
         """Height in pixels."""
         return int(self.y.shape[0])
 
+    def i420(self) -> Plane:
+        """Return the picture as one contiguous array (h * 3 / 2, w): itself where it lies so, else a copy."""
+        h, w = self.y.shape
+        parts = (self.y, self.u, self.v)
+        sizes = [part.size for part in parts]
+        begins = [part.__array_interface__["data"][0] for part in parts]
+        whole = self.y.base
+        together = all(part.base is whole and part.flags.c_contiguous for part in parts)
+        if whole is not None and together and np.diff(begins).tolist() == sizes[:2]:
+            return np.lib.stride_tricks.as_strided(self.y, (h * 3 // 2, w), (w, 1))
+        return np.concatenate([part.reshape(-1) for part in parts]).reshape(h * 3 // 2, w)
+
     @classmethod
     def of(cls, i420: Plane) -> "Planes":
         """Return views on one contiguous I420 array of shape (h * 3 / 2, w)."""
@@ -105,6 +117,11 @@ class RedactedFrame:
     regions: Sequence[Region]
 
     @property
+    def planes(self) -> Planes:
+        """The same picture, plane by plane."""
+        return Planes.of(self.i420)
+
+    @property
     def width(self) -> int:
         """Width in pixels."""
         return int(self.i420.shape[1])
@@ -123,5 +140,25 @@ class Packet(Generic[V]):
     keyframe: bool
     captured_ns: int
     seq: int
-    verdict: Verdict
     label: type[V]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is to be hidden in one frame, how much is known about it, and by which policy (its digest).
+
+    Blind hides all of it, and then there are no regions.
+    """
+
+    verdict: Verdict
+    regions: Sequence[Region] = ()
+    policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What left the camera: the packet of one rendition, and what was hidden in it and why."""
+
+    rendition: str
+    packet: Packet[Redacted]
+    judgement: Judgement

@@ -1,7 +1,9 @@
-"""What to hide, as data: from a detected box to the part of the picture that is covered."""
+"""What to hide, as data: from what is in a frame to the parts of the picture that are covered."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 from firmware.core.frames import Kind
@@ -12,11 +14,10 @@ SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Whom to hide and how long a look at the scene holds.
+    """Whom to hide; growth factors scale a box about its centre.
 
-    Growth factors scale a box about its centre. `predict_for_ns` bounds how far the looks before and after a
-    frame may be from it; `coast_ns` is how long a lost track stays hidden. At least `hold_frames` are kept
-    before release, and up to `hold_limit` while a look is awaited.
+    Where bodies stay visible, a person is the last witness for a head: somebody whose head was found by
+    nobody has the top `head_share` of the box hidden.
     """
 
     name: str
@@ -24,29 +25,49 @@ class Policy:
     face_growth: float = 1.4
     head_growth: float = 1.2
     body_growth: float = 1.06
+    head_share: float = 0.25
+    head_share_growth: float = 1.2
+    kinds: frozenset[Kind] = frozenset(Kind)
+    """What counts: who finds one of these is needed, what is of another kind stays visible."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything above but the name, as hex: two policies with one digest hide the same."""
+        told = asdict(self) | {"name": None, "kinds": sorted(self.kinds)}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def covers(self, present: Sequence[tuple[Kind, Box]]) -> list[Box]:
+        """Return the parts to hide in one frame, given everything that is in it."""
+        faces, heads, people = (
+            [box for kind, box in present if kind is wanted and wanted in self.kinds]
+            for wanted in (Kind.FACE, Kind.HEAD, Kind.PERSON)
+        )
+        parts = [face.grown(self.face_growth) for face in faces]
+        parts += [head.grown(self.head_growth) for head in heads]
+        if self.bodies:
+            return parts + [body.grown(self.body_growth) for body in people]
+        return parts + [self._top(body) for body in headless(people, heads)]
+
+    def _top(self, body: Box) -> Box:
+        return Box(body.x, body.y, body.w, body.h * self.head_share).grown(self.head_share_growth)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a look at the scene holds, whatever is hidden.
+
+    `predict_for_ns` bounds how far the looks before and after a frame may be from it; `coast_ns` is how long
+    a lost track stays hidden. At least `hold_frames` are kept before release, and up to `hold_limit` while a
+    look is awaited.
+    """
+
     hold_frames: int = 4
     hold_limit: int = 15
     predict_for_ns: int = SECOND_NS // 2
     coast_ns: int = SECOND_NS
 
-    def covers(self, present: Sequence[tuple[Kind, Box]]) -> list[Box]:
-        """Return the parts to hide in one frame, given everything that is in it.
 
-        Where bodies stay visible, a person is the last witness for a face: somebody whose head was found by
-        nobody has the top quarter of the box, grown by a fifth, hidden.
-        """
-        parts = [box.grown(self.face_growth) for kind, box in present if kind is Kind.FACE]
-        heads = [box for kind, box in present if kind is Kind.HEAD]
-        parts += [head.grown(self.head_growth) for head in heads]
-        people = [box for kind, box in present if kind is Kind.PERSON]
-        if self.bodies:
-            return parts + [body.grown(self.body_growth) for body in people]
-        return parts + [top_quarter(body) for body in headless(people, heads)]
-
-
-def top_quarter(body: Box) -> Box:
-    """Return where a standing person's head is likely to be, grown by a fifth."""
-    return Box(body.x, body.y, body.w, body.h / 4).grown(1.2)
+TIMING = Timing()
 
 
 def headless(people: Sequence[Box], heads: Sequence[Box]) -> list[Box]:
@@ -79,3 +100,4 @@ FACES = Policy(name="faces", bodies=False)
 """Faces and heads are hidden, bodies stay visible."""
 
 POLICIES: Mapping[str, Policy] = MappingProxyType({policy.name: policy for policy in (PEOPLE, FACES)})
+"""Every policy that an owner can choose, by name."""

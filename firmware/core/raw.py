@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from firmware.core.frames import Plane, Planes
+from firmware.core.geometry import Box
 
 
 @final
@@ -42,8 +43,12 @@ class RawFrame:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectorPicture:
-    """What detectors look at: a BGR picture (h, w, 3), uint8, cut and scaled from a raw frame."""
+    """What detectors look at: a BGR picture (h, w, 3), uint8, cut and scaled from a raw frame.
+
+    `part` is what it shows of the frame, in the frame's pixels.
+    """
 
     bgr: Plane = field(repr=False)
     captured_ns: int
     seq: int
+    part: Box

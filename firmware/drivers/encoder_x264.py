@@ -1,5 +1,8 @@
 """H.264 by libx264 through PyAV: constrained baseline, no reordering, one access unit per picture."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from fractions import Fraction
 
 import av
@@ -7,7 +10,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
 from firmware.config.drivers import X264Options
-from firmware.core.frames import Plane
+from firmware.core.frames import Planes
 from firmware.errors import EncoderFailed
 from firmware.ports import EncodedPicture
 
@@ -21,13 +24,13 @@ class X264Encoder:
         self._context = context
         self._pts = -1
 
-    def encode(self, i420: Plane, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
-        """Encode one I420 picture of shape (h * 3 / 2, w), without copying it first.
+    def encode(self, planes: Planes, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
+        """Encode one picture, without copying it where its planes lie behind one another.
 
         Raises:
             EncoderFailed: libx264 refused it.
         """
-        frame = av.VideoFrame.from_numpy_buffer(i420, format="yuv420p")
+        frame = av.VideoFrame.from_numpy_buffer(planes.i420(), format="yuv420p")
         # libx264 refuses time that stands still; two captures can share a 90 kHz tick only by mistake.
         self._pts = max(self._pts + 1, captured_ns * 9 // 100_000)
         frame.pts = self._pts
@@ -43,13 +46,16 @@ class X264Encoder:
             b"".join(bytes(packet) for packet in packets), any(packet.is_keyframe for packet in packets)
         )
 
-    def close(self) -> None:
-        """Free the encoder."""
-        del self._context
 
-
-def open_encoder(options: X264Options, width: int, height: int, fps: float) -> X264Encoder:
+@asynccontextmanager
+async def open_encoder(
+    options: X264Options, width: int, height: int, fps: float
+) -> AsyncIterator[X264Encoder]:
     """Open libx264 for pictures of `width` x `height`; raises EncoderFailed."""
+    yield X264Encoder(await asyncio.to_thread(_opened, options, width, height, fps))
+
+
+def _opened(options: X264Options, width: int, height: int, fps: float) -> VideoCodecContext:
     context = av.CodecContext.create("libx264", "w")
     if not isinstance(context, VideoCodecContext):
         raise EncoderFailed("this PyAV has no libx264; install PyAV from its wheel")
@@ -72,4 +78,4 @@ def open_encoder(options: X264Options, width: int, height: int, fps: float) -> X
         context.open()
     except av.FFmpegError as exc:
         raise EncoderFailed(f"x264 cannot be opened for {width}x{height}: {exc}; try another size") from exc
-    return X264Encoder(context)
+    return context

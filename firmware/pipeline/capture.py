@@ -1,31 +1,74 @@
-"""Pulls frames from the camera in a thread and hands each to detection and to the hold."""
+"""Pulls frames from the camera in a thread and leaves a lease on each in every outlet that is open."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from firmware.errors import CameraLost
 from firmware.pipeline.mailbox import Mailbox
 from firmware.pipeline.worker import Worker
-from firmware.ports import Camera
+from firmware.ports import Camera, CameraInfo
 
 DEADLINE_S = 5.0
 """A camera that gives no frame for this long is lost."""
 
 
-async def capture(camera: Camera, worker: Worker, detect: Mailbox, release: Mailbox) -> None:
-    """Pull frames until the camera ends; both mailboxes get a lease on each frame.
+class Capture:
+    """The capture stage; outlets are opened and closed while it runs."""
 
-    Raises:
-        CameraLost: no frame came within the deadline.
-        EndOfSource: a clip has ended.
-    """
-    while True:
-        pulled = worker.start(camera.capture)
-        await asyncio.wait((pulled,), timeout=DEADLINE_S)
-        if not pulled.done():
-            raise CameraLost(
-                f"{camera.info.name}: no frame for {DEADLINE_S:.0f} s; "
-                "check cable, power and address, then restart"
-            )
-        frame = pulled.result()
-        detect.put(frame.lease())
-        release.put(frame)
+    def __init__(self, camera: Camera) -> None:
+        self.cpu_ns = 0
+        self._camera = camera
+        self._outlets: list[tuple[str, Mailbox]] = []
+        self._dropped: Counter[str] = Counter()
+
+    @property
+    def info(self) -> CameraInfo:
+        """What the camera delivers."""
+        return self._camera.info
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Frames that were displaced by newer ones, by the name of the outlet."""
+        return self._dropped + Counter({name: 0 for name, _ in self._outlets}) + self._now()
+
+    def _now(self) -> Counter[str]:
+        counted: Counter[str] = Counter()
+        for name, outlet in self._outlets:
+            counted[name] += outlet.dropped
+        return counted
+
+    @contextmanager
+    def outlet(self, name: str) -> Iterator[Mailbox]:
+        """Take frames for the length of the block; what is left inside at its end is released."""
+        mailbox = Mailbox()
+        self._outlets.append((name, mailbox))
+        try:
+            yield mailbox
+        finally:
+            self._outlets.remove((name, mailbox))
+            self._dropped[name] += mailbox.dropped
+            mailbox.close()
+
+    async def run(self) -> None:
+        """Pull frames until the camera ends.
+
+        Raises:
+            CameraLost: no frame came within the deadline.
+            EndOfSource: a clip has ended.
+        """
+        async with Worker("veilcam-capture") as worker:
+            while True:
+                pulled = worker.start(self._camera.capture)
+                await asyncio.wait((pulled,), timeout=DEADLINE_S)
+                if not pulled.done():
+                    raise CameraLost(
+                        f"{self.info.name}: no frame for {DEADLINE_S:.0f} s; "
+                        "check cable, power and address, then restart"
+                    )
+                frame = pulled.result()
+                self.cpu_ns = worker.cpu_ns
+                for _, outlet in self._outlets:
+                    outlet.put(frame.lease())
+                frame.release()

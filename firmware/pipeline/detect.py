@@ -1,24 +1,24 @@
 """Looks for people off the event loop, against a deadline; late, failed or stalled means blind.
 
-A look is one run of every detector over one frame. A failed detector is reopened with back-off. A stalled
-one cannot be stopped from outside its thread: its late answer is thrown away, and if it never answers the
-stage ends and the process with it.
+Every detector is a stage of its own: its rate, its deadline, its failures and restarts touch no other. Which
+frame is looked at depends on when it was captured alone, so detectors of one rate look at the same frames. A
+failed detector is reopened with back-off. A stalled one cannot be stopped from outside its thread: its late
+answer is thrown away, and if it never answers the stage ends and the process with it.
 """
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 
-from firmware.core.frames import Detection
+from firmware.core.frames import Detection, Kind
 from firmware.core.policy import SECOND_NS
 from firmware.core.raw import DetectorPicture, RawFrame
 from firmware.errors import DetectorFailed, DetectorStalled
+from firmware.pipeline.capture import Capture
 from firmware.pipeline.mailbox import Mailbox
-from firmware.pipeline.view import detector_picture, in_full, picture_width
+from firmware.pipeline.view import Cutter, in_full
 from firmware.pipeline.witness import Witness
 from firmware.pipeline.worker import Worker
 from firmware.ports import Clock, Detector, OpensDetector
@@ -31,6 +31,8 @@ LATE = "a detector is late"
 
 NICENESS = 5
 """Looking gives way to capture and encoding where cores are short."""
+
+OUTLET = "detect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,45 +49,43 @@ class LookOptions:
 
 
 class Detect:
-    """The detect stage: takes frames from its mailbox and tells the witness what was seen.
+    """One detector's stage: takes frames and tells the witness what was seen in them.
 
-    Detectors of one group run one after the other, groups at the same time: faces beside people.
+    `source` names it among the detectors of one flow; `finds` is what it can find.
     """
 
     def __init__(
-        self,
-        groups: Sequence[Sequence[OpensDetector]],
-        options: LookOptions,
-        witness: Witness,
-        clock: Clock,
+        self, source: str, finds: frozenset[Kind], opens: OpensDetector, options: LookOptions, clock: Clock
     ) -> None:
-        self.frames = Mailbox()
-        self.workers = [Worker(f"veilcam-detect-{n}", niceness=NICENESS) for n in range(len(groups))]
+        self.source = source
+        self.finds = finds
         self.looks = 0
         self.restarted = 0
-        self._groups = groups
+        self.cpu_ns = 0
+        self._opens = opens
         self._options = options
-        self._witness = witness
         self._clock = clock
+        self._slot = -1
 
-    async def run(self) -> None:
-        """Look until cancelled, reopening detectors that fail.
+    async def run(self, capture: Capture, cutter: Cutter, witness: Witness) -> None:
+        """Look until cancelled, reopening a detector that fails.
 
         Raises:
             DetectorFailed: it failed more often than the limit allows.
             DetectorStalled: a look never came back.
         """
         failures: deque[int] = deque()
-        while True:
-            try:
-                await self._open_and_look()
-            except DetectorStalled:
-                raise
-            except DetectorFailed as exc:
-                self._witness.lose(FAILED)
-                logger.warning("%s; opening it again", exc)
-                await self._back_off(failures, exc)
-                self.restarted += 1
+        with capture.outlet(OUTLET) as frames:
+            while True:
+                try:
+                    await self._open_and_look(frames, cutter, witness)
+                except DetectorStalled:
+                    raise
+                except DetectorFailed as exc:
+                    witness.lose(self.source, FAILED)
+                    logger.warning("%s: %s; opening it again", self.source, exc)
+                    await self._back_off(failures, exc)
+                    self.restarted += 1
 
     async def _back_off(self, failures: deque[int], cause: DetectorFailed) -> None:
         """Wait, longer with each recent failure; raises DetectorFailed where they are too many."""
@@ -98,71 +98,62 @@ class Detect:
         wait = self._options.backoff_s * 2 ** (len(failures) - 1)
         await asyncio.sleep(min(wait, self._options.backoff_limit_s))
 
-    async def _open_and_look(self) -> None:
-        async with AsyncExitStack() as stack:
-            groups = [
-                [await stack.enter_async_context(opener()) for opener in openers] for openers in self._groups
-            ]
-            due = self._clock.monotonic_ns()
+    async def _open_and_look(self, frames: Mailbox, cutter: Cutter, witness: Witness) -> None:
+        name = f"veilcam-detect-{self.source}"
+        async with self._opens() as detector, Worker(name, niceness=NICENESS) as worker:
             while True:
-                due = await self._wait_until(due)
-                await self._look(await self.frames.take(), groups)
+                frame = await frames.take()
+                if self._is_due(frame):
+                    await self._look(frame, detector, worker, cutter, witness)
+                else:
+                    frame.release()
 
-    async def _wait_until(self, due: int) -> int:
-        """Sleep until the next look is due; returns when the one after it is."""
-        period = int(SECOND_NS / self._options.rate_hz)
-        now = self._clock.monotonic_ns()
-        if now < due:
-            await asyncio.sleep((due - now) / SECOND_NS)
-        # A look that took too long does not make the next ones hurry.
-        return max(due, now - period) + period
+    def _is_due(self, frame: RawFrame) -> bool:
+        """Tell whether this is the first frame of its slot of time; a late look makes no later one hurry."""
+        slot = int(frame.captured_ns * self._options.rate_hz) // SECOND_NS
+        due = slot != self._slot
+        self._slot = slot
+        return due
 
-    async def _look(self, frame: RawFrame, groups: Sequence[Sequence[Detector]]) -> None:
-        """Look at one frame with every group at once; late, failed or in part means blind."""
-        picture = await self._picture(frame, [one for detectors in groups for one in detectors])
-        lookings = [
-            worker.start(partial(_run, detectors, picture))
-            for worker, detectors in zip(self.workers, groups, strict=True)
-        ]
-        await asyncio.wait(lookings, timeout=self._options.deadline_s, return_when=asyncio.FIRST_EXCEPTION)
-        failure = _first_failure(lookings)
-        if failure is None and all(looking.done() for looking in lookings):
-            found = [one for looking in lookings for one in looking.result()]
-            self.looks += 1
-            size = frame.planes.width, frame.planes.height
-            self._witness.saw(frame.seq, frame.captured_ns, in_full(found, picture, *size))
+    async def _look(
+        self, frame: RawFrame, detector: Detector, worker: Worker, cutter: Cutter, witness: Witness
+    ) -> None:
+        """Look at one frame; late or failed means blind."""
+        before = worker.cpu_ns
+        picture = await self._picture(frame, detector, worker, cutter)
+        looking = worker.start(lambda: detector.detect(picture))
+        await asyncio.wait((looking,), timeout=self._options.deadline_s)
+        self.cpu_ns += worker.cpu_ns - before
+        if not looking.done():
+            witness.lose(self.source, LATE)
+            await self._outwait(looking)
+            _answer(looking)
             return
-        self._witness.lose(FAILED if failure else LATE)
-        await self._outwait(lookings)
-        if failure := failure or _first_failure(lookings):
-            raise failure
+        found = _answer(looking)
+        self.looks += 1
+        witness.saw(self.source, picture.seq, picture.captured_ns, in_full(found, picture))
 
-    async def _picture(self, frame: RawFrame, detectors: Sequence[Detector]) -> DetectorPicture:
-        """Cut the detectors' picture out of a frame and give its lease back."""
-        width = picture_width(detectors, frame.planes.width, frame.planes.height)
-        cutting = self.workers[0].start(lambda: detector_picture(frame, width))
+    async def _picture(
+        self, frame: RawFrame, detector: Detector, worker: Worker, cutter: Cutter
+    ) -> DetectorPicture:
+        """Cut the detector's picture out of a frame and give its lease back."""
+        cutting = worker.start(lambda: cutter.cut(frame, detector))
         cutting.add_done_callback(lambda _: frame.release())
         return await cutting
 
-    async def _outwait(self, lookings: "Sequence[asyncio.Future[list[Detection]]]") -> None:
-        """Wait for late answers only to throw them away: a thread cannot be stopped from outside."""
-        await asyncio.wait(lookings, timeout=self._options.stall_limit_s)
-        if not all(looking.done() for looking in lookings):
+    async def _outwait(self, looking: "asyncio.Future[Sequence[Detection]]") -> None:
+        """Wait for a late answer only to throw it away: a thread cannot be stopped from outside."""
+        await asyncio.wait((looking,), timeout=self._options.stall_limit_s)
+        if not looking.done():
             raise DetectorStalled(
-                f"detector gave no answer for {self._options.stall_limit_s:g} s; restart the camera"
+                f"detector {self.source} gave no answer for {self._options.stall_limit_s:g} s; "
+                "restart the camera"
             )
 
 
-def _run(detectors: Sequence[Detector], picture: DetectorPicture) -> list[Detection]:
-    return [found for detector in detectors for found in detector.detect(picture)]
-
-
-def _first_failure(lookings: "Sequence[asyncio.Future[list[Detection]]]") -> DetectorFailed | None:
-    """Return what one of the finished looks raised, as a DetectorFailed."""
-    for looking in lookings:
-        error = looking.exception() if looking.done() else None
-        if error is not None:
-            failure = DetectorFailed(f"detector failed: {type(error).__name__}: {error}")
-            failure.__cause__ = error
-            return failure
-    return None
+def _answer(looking: "asyncio.Future[Sequence[Detection]]") -> Sequence[Detection]:
+    """Return what a finished look found; raises DetectorFailed, whatever it raised."""
+    error = looking.exception()
+    if error is None:
+        return looking.result()
+    raise DetectorFailed(f"detector failed: {type(error).__name__}: {error}") from error

@@ -5,9 +5,10 @@ from firmware.ports import Encoder
 
 
 class RedactedRendition:
-    """One encoder for redacted frames; `encode` runs in the release thread."""
+    """One encoder for redacted frames; `encode` runs in the release thread. `name` is for whoever is told."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, name: str = "redacted") -> None:
+        self.name = name
         self._encoder = encoder
         # Counted, not flagged: a wish that comes while a keyframe is being encoded must not be lost.
         self._keyframes_wanted = 1
@@ -22,7 +23,7 @@ class RedactedRendition:
         wanted = self._keyframes_wanted
         keyframe = wanted != self._keyframes_seen_to
         self._keyframes_seen_to = wanted
-        picture = self._encoder.encode(frame.i420, frame.captured_ns, keyframe=keyframe)
+        picture = self._encoder.encode(frame.planes, frame.captured_ns, keyframe=keyframe)
         if picture is None:
             return None
-        return Packet(picture.data, picture.keyframe, frame.captured_ns, frame.seq, frame.verdict, Redacted)
+        return Packet(picture.data, picture.keyframe, frame.captured_ns, frame.seq, Redacted)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from firmware.core.frames import Detection, Plane
+from firmware.core.frames import Detection, Planes
 from firmware.core.raw import DetectorPicture
 from firmware.ports import Detector, EncodedPicture, Encoder, OpensDetector
 
@@ -36,18 +36,14 @@ class TappedDetector:
 class TappedEncoder:
     """Passes pictures on and keeps the last ones."""
 
-    def __init__(self, inner: Encoder, kept: deque[Plane]) -> None:
+    def __init__(self, inner: Encoder, kept: deque[Planes]) -> None:
         self._inner = inner
         self._kept = kept
 
-    def encode(self, i420: Plane, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
+    def encode(self, planes: Planes, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
         """Encode, as the wrapped encoder does."""
-        self._kept.append(i420)
-        return self._inner.encode(i420, captured_ns, keyframe=keyframe)
-
-    def close(self) -> None:
-        """Close the wrapped encoder."""
-        self._inner.close()
+        self._kept.append(planes)
+        return self._inner.encode(planes, captured_ns, keyframe=keyframe)
 
 
 class Floor:
@@ -55,7 +51,7 @@ class Floor:
 
     def __init__(self) -> None:
         self._pictures: deque[DetectorPicture] = deque(maxlen=KEPT_PICTURES)
-        self._frames: deque[Plane] = deque(maxlen=KEPT_FRAMES)
+        self._frames: deque[Planes] = deque(maxlen=KEPT_FRAMES)
 
     def tap_detector(self, opens: OpensDetector) -> OpensDetector:
         """Return an opener whose detectors keep what they are shown."""
@@ -84,7 +80,7 @@ class Floor:
         return (time.thread_time_ns() - begun) / 1e6
 
     def encode_ms(self, encoder: Encoder, frames: int, fps: float) -> float:
-        """Return the CPU milliseconds of encoding `frames` frames in this thread; the encoder is closed."""
+        """Return the CPU milliseconds of encoding `frames` frames in this thread."""
         kept = list(self._frames)
         there_and_back = kept + kept[-2:0:-1]
         begun = time.thread_time_ns()
@@ -92,6 +88,4 @@ class Floor:
             encoder.encode(
                 there_and_back[index % len(there_and_back)], round(index * 1e9 / fps), keyframe=index == 0
             )
-        spent = (time.thread_time_ns() - begun) / 1e6
-        encoder.close()
-        return spent
+        return (time.thread_time_ns() - begun) / 1e6

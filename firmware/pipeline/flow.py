@@ -1,109 +1,117 @@
-"""Life of a frame: capture → detect → track → hold → mask → encode → sink.
+"""Life of a frame: capture → detect → track → hold → mask → encode → released.
 
-    camera ─▶ capture ─┬─▶ [mailbox] ─▶ detect ─▶ witness (tracks, verdicts)
+    camera ─▶ capture ─┬─▶ [outlet] ─▶ detect ─▶ witness (tracks, verdicts)     once per detector
                        │                              │
-                       └─▶ [mailbox] ─▶ hold ─▶ mask ◀╯ ─▶ encode ─▶ sink
+                       └─▶ [outlet] ─▶ hold ─▶ mask ◀─╯ ─▶ encode ─▶ released   once per rendition
 
-Both mailboxes hold one frame and let the newest win. Every stage runs its pixels in a thread of its own; an
+An outlet holds one frame and lets the newest win. Every stage works on pixels in a thread of its own; an
 error in any stage ends the flow.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
-from firmware.core.frames import Packet, Redacted, Region, Verdict
-from firmware.core.policy import Policy
-from firmware.core.raw import RawFrame
-from firmware.pipeline.capture import capture
-from firmware.pipeline.detect import Detect, LookOptions
+from firmware.core.frames import Verdict
+from firmware.core.policy import TIMING, Policy
+from firmware.pipeline.capture import Capture
+from firmware.pipeline.detect import OUTLET, Detect
 from firmware.pipeline.encode import RedactedRendition
-from firmware.pipeline.hold import Hold
 from firmware.pipeline.mailbox import Mailbox
-from firmware.pipeline.mask import Masker
-from firmware.pipeline.measure import Measure
+from firmware.pipeline.release import Release, Told
+from firmware.pipeline.view import Cutter
 from firmware.pipeline.witness import Witness
-from firmware.pipeline.worker import Worker
-from firmware.ports import Camera, Clock, OpensDetector
+from firmware.ports import Camera, Clock
 
-Sink = Callable[[Packet[Redacted]], None]
-"""Takes packets on the event loop and never blocks."""
+RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowReport:
+    """How the flow is at one moment: counts since the start, rates and latencies of the last ten seconds."""
+
+    verdict: Verdict
+    reason: str
+    released: Mapping[Verdict, int]
+    released_fps: float
+    last_release_ns: int | None
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    looks: Mapping[str, int]
+    """By detector."""
+    restarts: int
+    dropped: Mapping[str, int]
+    """Frames that newer ones displaced, by stage."""
+    cpu_ns: Mapping[str, int]
+    """By stage."""
+
+    @property
+    def frames(self) -> int:
+        """Frames released, whatever their verdict."""
+        return sum(self.released.values())
 
 
 class Flow:
-    """One camera's pipeline; enter it, run its stages in the application's task group."""
+    """One camera's pipeline, made of what it is given; `released` is told of everything that leaves."""
 
     def __init__(
         self,
         camera: Camera,
-        detectors: Sequence[Sequence[OpensDetector]],
-        rendition: RedactedRendition,
-        sink: Sink,
+        detects: Sequence[Detect],
+        renditions: Sequence[RedactedRendition],
+        released: Told,
         policy: Policy,
-        look: LookOptions,
         clock: Clock,
     ) -> None:
-        self.measure = Measure()
-        self.witness = Witness(policy)
-        self.capture_worker, self.release_worker = Worker("veilcam-capture"), Worker("veilcam-release")
-        self.detect = Detect(detectors, look, self.witness, clock)
-        self.rendition = rendition
-        self.frames = Mailbox()
-        self.camera_info = camera.info
-        self._camera = camera
-        self._sink = sink
         self._clock = clock
-        self._hold = Hold(policy.hold_frames, policy.hold_limit)
-        self._masker = Masker()
-        self._open = AsyncExitStack()
+        self._capture = Capture(camera)
+        self._detects = detects
+        self._witness = Witness(policy, {detect.source: detect.finds for detect in detects}, TIMING)
+        self._release = Release(renditions, released, self._witness, TIMING, clock)
 
-    async def __aenter__(self) -> Self:
-        for worker in (self.capture_worker, self.release_worker, *self.detect.workers):
-            await self._open.enter_async_context(worker)
-        return self
+    async def run(self) -> None:
+        """Run every stage; returns never, and ends with the first stage that does.
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        await self._open.aclose()
-        self.detect.frames.close()
-        self.frames.close()
-        self._hold.close()
+        Raises:
+            ExceptionGroup: of the VeilcamErrors that ended stages.
+        """
+        cutter = Cutter()
+        with self.outlet(RELEASE) as frames:
+            async with asyncio.TaskGroup() as stages:
+                stages.create_task(self._capture.run())
+                for detect in self._detects:
+                    stages.create_task(detect.run(self._capture, cutter, self._witness))
+                stages.create_task(self._release.run(frames))
 
-    def stages(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return what has to run, one coroutine per stage; none of them returns."""
-        return (
-            capture(self._camera, self.capture_worker, self.detect.frames, self.frames),
-            self.detect.run(),
-            self._release(),
+    def use(self, policy: Policy) -> None:
+        """Hide by another policy from the next frame on."""
+        self._witness.use(policy)
+
+    def outlet(self, name: str) -> AbstractContextManager[Mailbox]:
+        """Take raw frames for the length of the block, while the flow runs."""
+        return self._capture.outlet(name)
+
+    def report(self) -> FlowReport:
+        """Return how the flow is now."""
+        measure = self._release.measure
+        some = measure.released > 0
+        dropped = self._capture.dropped
+        return FlowReport(
+            verdict=measure.verdict,
+            reason=self._witness.reason,
+            released=dict(measure.verdicts),
+            released_fps=measure.fps(self._clock.monotonic_ns()),
+            last_release_ns=measure.released_at_ns[-1] if some else None,
+            latency_p50_ms=measure.latency_ms(0.5) if some else None,
+            latency_p95_ms=measure.latency_ms(0.95) if some else None,
+            looks={detect.source: detect.looks for detect in self._detects},
+            restarts=sum(detect.restarted for detect in self._detects),
+            dropped={name: dropped[name] for name in (OUTLET, RELEASE)},
+            cpu_ns={
+                "camera": self._capture.cpu_ns,
+                "detect": sum(detect.cpu_ns for detect in self._detects),
+                "mask": measure.mask_cpu_ns,
+                "encode": measure.encode_cpu_ns,
+            },
         )
-
-    async def _release(self) -> None:
-        """Hold each frame; judge, mask and encode those that are due and hand on what comes out."""
-        while True:
-            for held in self._hold.push(await self.frames.take(), self.witness.settled):
-                verdict, regions = self.witness.judge(held)
-                packet = await self._mask_and_encode(held, verdict, regions)
-                if packet is not None:
-                    self.measure.release(verdict, held.captured_ns, self._clock.monotonic_ns())
-                    self._sink(packet)
-
-    async def _mask_and_encode(
-        self, frame: RawFrame, verdict: Verdict, regions: Sequence[Region]
-    ) -> Packet[Redacted] | None:
-        working = self.release_worker.start(lambda: self._work(frame, verdict, regions))
-        working.add_done_callback(lambda _: frame.release())
-        await asyncio.wait((working,))
-        return working.result()
-
-    def _work(self, frame: RawFrame, verdict: Verdict, regions: Sequence[Region]) -> Packet[Redacted] | None:
-        begun = time.thread_time_ns()
-        redacted = self._masker.mask(frame, regions, verdict)
-        masked = time.thread_time_ns()
-        packet = self.rendition.encode(redacted)
-        self.measure.mask_cpu_ns += masked - begun
-        self.measure.encode_cpu_ns += time.thread_time_ns() - masked
-        return packet

@@ -80,7 +80,7 @@ class Eye:
     def see(self, bgr: Plane, frame: RawFrame) -> Iterator["Seen"]:
         """Take every look and tell what was found, in pixels of the whole picture."""
         for view in self.views(bgr.shape[1], bgr.shape[0]):
-            picture = DetectorPicture(view.cut(bgr), frame.captured_ns, frame.seq)
+            picture = DetectorPicture(view.cut(bgr), frame.captured_ns, frame.seq, view.part)
             every = self.detector.detect(picture)
             heads = [one.box for one in every if one.kind is Kind.HEAD]
             for found in every:
@@ -106,9 +106,7 @@ def look(frame: RawFrame, eyes: Sequence[Eye]) -> list[Detection]:
 
     The colour conversion is at full size (BT.601, limited range): clips and pictures are not a live camera.
     """
-    i420 = np.concatenate([plane.reshape(-1) for plane in (frame.planes.y, frame.planes.u, frame.planes.v)])
-    shape = (frame.planes.height * 3 // 2, frame.planes.width)
-    bgr = np.asarray(cv2.cvtColor(i420.reshape(shape), cv2.COLOR_YUV2BGR_I420), np.uint8)
+    bgr = np.asarray(cv2.cvtColor(frame.planes.i420(), cv2.COLOR_YUV2BGR_I420), np.uint8)
     return merged([found for eye in eyes for found in eye.see(bgr, frame)])
 
 

@@ -11,7 +11,10 @@ WINDOW = 300
 
 @dataclass(slots=True)
 class Measure:
-    """Counters of one run; times in nanoseconds, written on the event loop."""
+    """Counters of one run; times in nanoseconds.
+
+    Written on the event loop, but for `worked`, which the release thread calls and nobody else.
+    """
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     released: int = 0
@@ -29,16 +32,17 @@ class Measure:
         self.latencies_ns.append(now_ns - captured_ns)
         self.released_at_ns.append(now_ns)
 
+    def worked(self, mask_ns: int, encode_ns: int) -> None:
+        """Add the CPU time that one frame took."""
+        self.mask_cpu_ns += mask_ns
+        self.encode_cpu_ns += encode_ns
+
     def fps(self, now_ns: int) -> float:
         """Return released frames per second over the window; 0 once frames stopped for two seconds."""
         times = self.released_at_ns
         if len(times) < 2 or now_ns - times[-1] > 2_000_000_000:
             return 0.0
         return (len(times) - 1) * 1e9 / (times[-1] - times[0])
-
-    def last_release_ns(self, begun_ns: int) -> int:
-        """Return when the last frame was released; `begun_ns` before the first one."""
-        return self.released_at_ns[-1] if self.released_at_ns else begun_ns
 
     def latency_ms(self, quantile: float) -> float:
         """Return a quantile (0 to 1) of capture-to-packet latency over the window, in milliseconds."""

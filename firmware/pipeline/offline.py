@@ -7,10 +7,9 @@ Whatever the second pass meets that the first has not seen is hidden whole.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
-from firmware.core.frames import Detection, RedactedFrame, Region, Verdict
-from firmware.core.policy import SECOND_NS, Policy
+from firmware.core.frames import Detection, Judgement, Kind, RedactedFrame, Verdict
+from firmware.core.policy import SECOND_NS, TIMING, Policy
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
 from firmware.pipeline.look import Eye, look
@@ -22,14 +21,6 @@ from firmware.ports import Detector
 
 LIVE_LOOKS_PER_S = 10.0
 """As often as a camera looks (`config.profile.LookProfile`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What to hide in one frame; blind hides all of it."""
-
-    verdict: Verdict
-    regions: tuple[Region, ...] = ()
 
 
 BLIND = Judgement(Verdict.BLIND)
@@ -58,18 +49,19 @@ def as_live(detectors: Sequence[Detector]) -> Planner:
     """Return a planner that looks as often and as small as a live camera does, and at the last frame."""
 
     def plan(frames: Iterable[RawFrame], policy: Policy) -> Plan:
-        witness, hold = Witness(policy), Hold(policy.hold_frames, policy.hold_limit)
+        witness = Witness(policy, {str(n): frozenset(Kind) for n in range(len(detectors))})
+        hold = Hold(TIMING.hold_frames, TIMING.hold_limit)
         judged: list[Judgement] = []
         due: int | None = None
         last: RawFrame | None = None
         for frame in frames:
             if due is None or frame.captured_ns >= due:
                 due = frame.captured_ns + round(SECOND_NS / LIVE_LOOKS_PER_S)
-                witness.saw(frame.seq, frame.captured_ns, _seen(frame, detectors))
+                _look(frame, detectors, witness)
             last = frame
             judged += [_witnessed(witness, held) for held in hold.push(frame, witness.settled)]
         if last is not None and not witness.settled(last):
-            witness.saw(last.seq, last.captured_ns, _seen(last, detectors))
+            _look(last, detectors, witness)
         return judged + [_witnessed(witness, held) for held in hold.drain()]
 
     return plan
@@ -97,16 +89,15 @@ def _judged(found: Sequence[Detection], policy: Policy, width: int, height: int)
     return Judgement(Verdict.VERIFIED, tuple(dict.fromkeys(box for box in boxes if box.area > 0)))
 
 
-def _seen(frame: RawFrame, detectors: Sequence[Detector]) -> list[Detection]:
+def _look(frame: RawFrame, detectors: Sequence[Detector], witness: Witness) -> None:
     width = picture_width(detectors, frame.planes.width, frame.planes.height)
     picture = detector_picture(frame, width)
-    found = [one for detector in detectors for one in detector.detect(picture)]
-    return in_full(found, picture, frame.planes.width, frame.planes.height)
+    for n, detector in enumerate(detectors):
+        witness.saw(str(n), frame.seq, frame.captured_ns, in_full(detector.detect(picture), picture))
 
 
 def _witnessed(witness: Witness, frame: RawFrame) -> Judgement:
     try:
-        verdict, regions = witness.judge(frame)
-        return Judgement(verdict, tuple(regions))
+        return witness.judge(frame)
     finally:
         frame.release()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from firmware.core.frames import Detection, Kind
 from firmware.core.geometry import Box, interpolated, iou
-from firmware.core.policy import SECOND_NS, Policy
+from firmware.core.policy import SECOND_NS, Timing
 
 REMEMBERED = 64
 """Looks a witness keeps and observations a track keeps: as many, or frames looked at would lose boxes."""
@@ -93,10 +93,10 @@ class Track:
 
 
 class Tracker:
-    """Follows faces and people from look to look."""
+    """Follows faces, heads and people from look to look."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, timing: Timing) -> None:
+        self._coast_ns = timing.coast_ns
         self._tracks: list[Track] = []
 
     @property
@@ -130,19 +130,19 @@ class Tracker:
         if max(iou(box, track.predicted(at_ns)), iou(box, track.seen[-1][1])) < CERTAIN_OVERLAP:
             self._tracks.append(replace(track, seen=track.seen.copy()))
 
-    def covers(self, at_ns: int, hold_ns: int) -> list[Box]:
-        """Return the parts to hide in the frame captured at `at_ns`, with the policy's growth."""
-        boxes = [(track.kind, track.covers(at_ns, self._policy.coast_ns, hold_ns)) for track in self._tracks]
-        return self._policy.covers([(kind, box) for kind, box in boxes if box is not None])
+    def present(self, at_ns: int, hold_ns: int) -> list[tuple[Kind, Box]]:
+        """Return what may be in the frame captured at `at_ns`, and where."""
+        boxes = [(track.kind, track.covers(at_ns, self._coast_ns, hold_ns)) for track in self._tracks]
+        return [(kind, box) for kind, box in boxes if box is not None]
 
     def _let_go(self, oldest_needed_ns: int) -> None:
-        limit = oldest_needed_ns - self._policy.coast_ns
+        limit = oldest_needed_ns - self._coast_ns
         self._tracks = [track for track in self._tracks if track.seen[-1][0] >= limit]
 
     def _match(self, detection: Detection, at_ns: int, free: Sequence[Track]) -> Track | None:
         best, best_score = None, 0.0
         for track in free:
-            if track.kind is not detection.kind or at_ns - track.seen[-1][0] > self._policy.coast_ns:
+            if track.kind is not detection.kind or at_ns - track.seen[-1][0] > self._coast_ns:
                 continue
             score = _affinity(detection.box, track.predicted(at_ns), track.seen[-1][1])
             if score > best_score:

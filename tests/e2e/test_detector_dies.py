@@ -6,7 +6,7 @@ Packets are decoded as a viewer's player would, and every decoded picture is hel
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import av
 import numpy as np
@@ -15,10 +15,11 @@ import pytest
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
 from firmware.config.model import ModelCache, load_chains, load_manifests
 from firmware.config.profile import LookProfile, find_profile
-from firmware.core.frames import Detection, Packet, Redacted, Verdict
+from firmware.core.frames import Detection, Packet, Redacted, Released, Verdict
 from firmware.core.policy import PEOPLE
 from firmware.core.raw import DetectorPicture
-from firmware.pipeline.detect import LookOptions
+from firmware.pipeline.detect import Detect, LookOptions
+from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
 from firmware.ports import Detector, OpensDetector, SystemClock
 from tests.e2e.camera import Judged, judge
@@ -62,9 +63,9 @@ class Viewer:
         self._packets: list[Packet[Redacted]] = []
         self._decoder = av.CodecContext.create("h264", "r")
 
-    def __call__(self, packet: Packet[Redacted]) -> None:
-        self.verdicts.append(packet.verdict)
-        self._packets.append(packet)
+    def __call__(self, told: Released) -> None:
+        self.verdicts.append(told.judgement.verdict)
+        self._packets.append(told.packet)
 
     def decode(self) -> list[Judged]:
         """Decode and judge what came so far."""
@@ -88,16 +89,22 @@ def bound(cache: ModelCache, chain: str = "auto") -> BoundDetectors:
 async def running(detectors: BoundDetectors, sabotaged: Sabotaged, viewer: Viewer) -> AsyncIterator[Flow]:
     profile = await asyncio.to_thread(find_profile, "laptop")
     look = LookOptions(rate_hz=10, deadline_s=2.0, stall_limit_s=60, restarts=1000, backoff_s=0.05)
-    async with bind_camera(profile.camera)() as scene:
+    clock = SystemClock()
+    async with AsyncExitStack() as parts:
+        scene = await parts.enter_async_context(bind_camera(profile.camera)())
         info = scene.info
-        encoder = bind_encoder(profile.encoder)(info.width, info.height, info.fps)
-        groups = [[sabotaged.wrap(opens) for opens in group] for group in detectors.groups]
-        flow = Flow(scene, groups, encoder, viewer, PEOPLE, look, SystemClock())
-        async with flow, asyncio.TaskGroup() as tasks:
-            stages = [tasks.create_task(stage) for stage in flow.stages()]
-            yield flow
-            for stage in stages:
-                stage.cancel()
+        encoder = await parts.enter_async_context(
+            bind_encoder(profile.encoder)(info.width, info.height, info.fps)
+        )
+        detects = [
+            Detect(one.model, one.finds, sabotaged.wrap(one.opens), look, clock)
+            for one in detectors.detectors
+        ]
+        flow = Flow(scene, detects, [RedactedRendition(encoder)], viewer, PEOPLE, clock)
+        tasks = await parts.enter_async_context(asyncio.TaskGroup())
+        running = tasks.create_task(flow.run())
+        yield flow
+        running.cancel()
 
 
 async def until(met: Callable[[], bool], seconds: float = 60) -> None:
@@ -119,7 +126,7 @@ async def test_dead_detector_hides_the_whole_picture_and_it_comes_back(
     async with running(detectors, sabotaged, viewer) as flow:
         await until(lambda: viewer.verdicts.count(Verdict.VERIFIED) > 5)
         sabotaged.before = fail if how == "exception" else lambda: go_on.wait(50) and None
-        await until(lambda: bool(flow.witness.reason))
+        await until(lambda: bool(flow.report().reason))
         lost_at = len(viewer.verdicts)
         await until(lambda: len(viewer.verdicts) > lost_at + 30)
         blind_until = len(viewer.verdicts)

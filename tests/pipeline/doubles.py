@@ -84,16 +84,13 @@ class KeepingEncoder:
         self.threads: set[str] = set()
         self._keep = keep
 
-    def encode(self, i420: Plane, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
+    def encode(self, planes: Planes, captured_ns: int, *, keyframe: bool) -> EncodedPicture | None:
         """Keep the picture."""
         self.threads.add(threading.current_thread().name)
         self.keyframes += keyframe
-        self.pictures.append((captured_ns, i420))
+        self.pictures.append((captured_ns, planes.i420()))
         del self.pictures[: -self._keep]
         return EncodedPicture(b"\0\0\0\1", keyframe)
-
-    def close(self) -> None:
-        """Nothing to free."""
 
 
 def shows(i420: Plane, box: Box) -> bool:

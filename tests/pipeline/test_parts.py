@@ -6,12 +6,15 @@ import threading
 import numpy as np
 import pytest
 
-from firmware.core.frames import Planes
-from firmware.core.raw import RawFrame
+from firmware.core.frames import Detection, Kind, Planes
+from firmware.core.geometry import Box
+from firmware.core.raw import DetectorPicture, RawFrame
+from firmware.pipeline.capture import Capture
 from firmware.pipeline.hold import Hold
 from firmware.pipeline.mailbox import Mailbox
-from firmware.pipeline.view import detector_picture
+from firmware.pipeline.view import Cutter, detector_picture, in_full
 from firmware.pipeline.worker import Worker
+from tests.pipeline.doubles import CLEAR, NumberedCamera, ToldDetector
 
 
 def frame(seq: int, released: list[int]) -> RawFrame:
@@ -99,7 +102,7 @@ def test_detector_picture_keeps_aspect_and_colour() -> None:
     picture = detector_picture(RawFrame(planes, 5, 6), 640)
     assert picture.bgr.shape == (360, 640, 3)
     assert np.abs(picture.bgr.astype(int) - (0, 0, 254)).max() <= 2
-    assert (picture.captured_ns, picture.seq) == (5, 6)
+    assert (picture.captured_ns, picture.seq, picture.part) == (5, 6, Box(0, 0, 1280, 720))
 
 
 def test_detector_picture_prefers_what_the_camera_made_small() -> None:
@@ -107,3 +110,53 @@ def test_detector_picture_prefers_what_the_camera_made_small() -> None:
     lores = Planes.of(np.full((360 * 3 // 2, 640), 128, np.uint8))
     picture = detector_picture(RawFrame(planes, 0, 0, lores=lores), 640)
     assert picture.bgr.mean() > 100
+
+
+def test_planes_that_lie_together_are_one_picture_without_a_copy_and_others_are_copied() -> None:
+    i420 = np.random.default_rng(1).integers(0, 255, (96, 64), np.uint8)
+    together = Planes.of(i420)
+    assert np.shares_memory(together.i420(), i420)
+    np.testing.assert_array_equal(together.i420(), i420)
+    apart = Planes(together.y.copy(), together.u.copy(), together.v.copy())
+    np.testing.assert_array_equal(apart.i420(), i420)
+    wide = np.zeros((64, 100), np.uint8)
+    wide[:, :64] = together.y
+    np.testing.assert_array_equal(Planes(wide[:, :64], together.u, together.v).i420(), i420)
+
+
+def test_cutter_cuts_once_for_all_detectors_of_a_frame_as_wide_as_the_neediest() -> None:
+    cutter = Cutter()
+    narrow, wide = ToldDetector(), ToldDetector()
+    narrow.input_size, wide.input_size = (320, 192), (640, 384)
+    planes = Planes.of(np.zeros((720 * 3 // 2, 1280), np.uint8))
+    first = RawFrame(planes, 0, 0)
+    assert cutter.cut(first, narrow).bgr.shape == (180, 320, 3)
+    assert cutter.cut(first, wide).bgr.shape == (360, 640, 3)
+    second = RawFrame(planes, 1, 1)
+    assert cutter.cut(second, narrow) is cutter.cut(second, wide)
+    assert cutter.cut(second, narrow).bgr.shape == (360, 640, 3)
+
+
+def test_detections_come_back_where_the_part_lies() -> None:
+    picture = DetectorPicture(np.zeros((90, 160, 3), np.uint8), 0, 0, Box(640, 360, 320, 180))
+    (found,) = in_full([Detection(Kind.FACE, Box(10, 20, 30, 40), 0.5)], picture)
+    assert found.box == Box(660, 400, 60, 80)
+
+
+async def test_outlets_open_and_close_while_frames_come() -> None:
+    camera = NumberedCamera(fps=500)
+    capture = Capture(camera)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(capture.run())
+        with capture.outlet("kept") as kept:
+            for _ in range(20):
+                with capture.outlet("short") as short:
+                    (await short.take()).release()
+            before = await kept.take()
+            assert before.planes.y[0, 0] == CLEAR
+            before.release()
+            await asyncio.sleep(0.05)
+            assert capture.dropped["kept"] > 5
+        running.cancel()
+    assert capture.dropped["kept"] > 5, "what a closed outlet dropped stays counted"
+    assert camera.leased <= 1, "the one that was being captured"

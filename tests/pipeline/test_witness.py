@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 
-from firmware.core.frames import Detection, Kind, Planes, Verdict
+from firmware.core.frames import Detection, Judgement, Kind, Planes, Verdict
 from firmware.core.geometry import Box
-from firmware.core.policy import PEOPLE, SECOND_NS
+from firmware.core.policy import PEOPLE, SECOND_NS, TIMING
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
 from firmware.pipeline.track import MAX_TRACKS
 from firmware.pipeline.witness import Witness
 
+ONE = "the one source"
+BLIND = Judgement(Verdict.BLIND, (), PEOPLE.digest)
 FOUND = [Detection(Kind.PERSON, Box(10, 10, 20, 40), 0.8)]
+
+
+def witness_of_one() -> Witness:
+    return Witness(PEOPLE, {ONE: frozenset(Kind)})
 
 
 def frame(seq: int, at_ns: int) -> RawFrame:
@@ -19,63 +25,76 @@ def frame(seq: int, at_ns: int) -> RawFrame:
 
 
 def test_blind_before_the_first_look() -> None:
-    witness = Witness(PEOPLE)
-    assert witness.judge(frame(0, 0)) == (Verdict.BLIND, [])
+    witness = witness_of_one()
+    assert witness.judge(frame(0, 0)) == BLIND
     assert witness.reason
 
 
 def test_looked_at_frame_is_verified_and_frames_between_looks_are_predicted() -> None:
-    witness = Witness(PEOPLE)
-    witness.saw(5, SECOND_NS, FOUND)
-    assert witness.judge(frame(5, SECOND_NS))[0] is Verdict.VERIFIED
+    witness = witness_of_one()
+    witness.saw(ONE, 5, SECOND_NS, FOUND)
+    assert witness.judge(frame(5, SECOND_NS)).verdict is Verdict.VERIFIED
     later = frame(6, SECOND_NS + 1000)
     assert not witness.settled(later)
-    assert witness.judge(later) == (Verdict.BLIND, []), "nobody has looked since"
-    witness.saw(9, SECOND_NS + 2000, FOUND)
+    assert witness.judge(later) == BLIND, "nobody has looked since"
+    witness.saw(ONE, 9, SECOND_NS + 2000, FOUND)
     assert witness.settled(later)
-    verdict, regions = witness.judge(later)
-    assert verdict is Verdict.PREDICTED
-    assert len(regions) == 1
+    judged = witness.judge(later)
+    assert judged.verdict is Verdict.PREDICTED
+    assert len(judged.regions) == 1
 
 
 def test_looks_too_far_from_a_frame_leave_it_blind() -> None:
-    witness = Witness(PEOPLE)
-    witness.saw(1, 0, FOUND)
-    witness.saw(90, 2 * PEOPLE.predict_for_ns + 2, FOUND)
-    middle = frame(40, PEOPLE.predict_for_ns + 1)
-    assert witness.judge(middle) == (Verdict.BLIND, [])
+    witness = witness_of_one()
+    witness.saw(ONE, 1, 0, FOUND)
+    witness.saw(ONE, 90, 2 * TIMING.predict_for_ns + 2, FOUND)
+    middle = frame(40, TIMING.predict_for_ns + 1)
+    assert witness.judge(middle) == BLIND
     assert "too late" in witness.reason
 
 
 def test_who_appears_between_looks_is_hidden_in_the_frames_before_the_sighting() -> None:
-    witness = Witness(PEOPLE)
-    witness.saw(1, 0, [])
-    witness.saw(4, SECOND_NS // 10, FOUND)
-    verdict, regions = witness.judge(frame(2, SECOND_NS // 30))
-    assert verdict is Verdict.PREDICTED
-    assert len(regions) == 1
+    witness = witness_of_one()
+    witness.saw(ONE, 1, 0, [])
+    witness.saw(ONE, 4, SECOND_NS // 10, FOUND)
+    judged = witness.judge(frame(2, SECOND_NS // 30))
+    assert judged.verdict is Verdict.PREDICTED
+    assert len(judged.regions) == 1
 
 
 def test_frame_before_the_first_look_stays_blind() -> None:
-    witness = Witness(PEOPLE)
-    witness.saw(5, SECOND_NS, [])
-    assert witness.judge(frame(4, SECOND_NS - 1))[0] is Verdict.BLIND
+    witness = witness_of_one()
+    witness.saw(ONE, 5, SECOND_NS, [])
+    assert witness.judge(frame(4, SECOND_NS - 1)).verdict is Verdict.BLIND
 
 
 def test_lost_detector_is_blind_at_once_even_for_verified_frames() -> None:
-    witness = Witness(PEOPLE)
-    witness.saw(5, SECOND_NS, FOUND)
-    witness.lose("gone")
-    assert witness.judge(frame(5, SECOND_NS)) == (Verdict.BLIND, [])
+    witness = witness_of_one()
+    witness.saw(ONE, 5, SECOND_NS, FOUND)
+    witness.lose(ONE, "gone")
+    assert witness.judge(frame(5, SECOND_NS)) == BLIND
     assert witness.reason == "gone"
     assert witness.settled(frame(6, SECOND_NS + 1)), "a blind frame need not wait"
 
 
+@pytest.mark.parametrize(
+    ("seq", "at_ns"), [(5, SECOND_NS + 1), (6, SECOND_NS), (6, SECOND_NS - 1), (4, 2 * SECOND_NS)]
+)
+def test_looks_whose_time_or_number_does_not_rise_leave_nothing_known(seq: int, at_ns: int) -> None:
+    witness = witness_of_one()
+    witness.saw(ONE, 5, SECOND_NS, FOUND)
+    witness.saw(ONE, seq, at_ns, FOUND)
+    assert witness.judge(frame(5, SECOND_NS)) == BLIND
+    assert "clock" in witness.reason
+    witness.saw(ONE, 7, 3 * SECOND_NS, FOUND)
+    assert witness.judge(frame(7, 3 * SECOND_NS)).verdict is Verdict.VERIFIED
+
+
 def test_crowd_over_the_cap_is_blind() -> None:
-    witness = Witness(PEOPLE)
+    witness = witness_of_one()
     crowd = [Detection(Kind.FACE, Box(200.0 * i, 0, 50, 50), 0.9) for i in range(MAX_TRACKS + 1)]
-    witness.saw(1, 0, crowd)
-    assert witness.judge(frame(1, 0)) == (Verdict.BLIND, [])
+    witness.saw(ONE, 1, 0, crowd)
+    assert witness.judge(frame(1, 0)) == BLIND
     assert "more people" in witness.reason
 
 
@@ -83,16 +102,16 @@ def test_crowd_over_the_cap_is_blind() -> None:
 @pytest.mark.parametrize("opening_s", [0, 3])
 def test_slow_camera_hides_who_was_seen_however_long_frames_are_held(fps: int, opening_s: int) -> None:
     """The hold counts frames: whoever left, or was seen often since, is still hidden in those it keeps."""
-    witness, hold = Witness(PEOPLE), Hold(PEOPLE.hold_frames, PEOPLE.hold_limit)
+    witness, hold = witness_of_one(), Hold(TIMING.hold_frames, TIMING.hold_limit)
     due_ns, left_ns, shown = opening_s * SECOND_NS, 12 * SECOND_NS, 0
     for seq in range(20 * fps):
         now_ns = seq * SECOND_NS // fps
         if now_ns >= due_ns:
-            witness.saw(seq, now_ns, FOUND if now_ns < left_ns else [])
+            witness.saw(ONE, seq, now_ns, FOUND if now_ns < left_ns else [])
             due_ns = now_ns + SECOND_NS // 10
         for held in hold.push(frame(seq, now_ns), witness.settled):
-            verdict, regions = witness.judge(held)
-            if verdict is not Verdict.BLIND and held.captured_ns < left_ns:
+            judged = witness.judge(held)
+            if judged.verdict is not Verdict.BLIND and held.captured_ns < left_ns:
                 shown += 1
-                assert regions, f"{verdict} at {held.captured_ns / SECOND_NS} s"
+                assert judged.regions, f"{judged.verdict} at {held.captured_ns / SECOND_NS} s"
     assert shown

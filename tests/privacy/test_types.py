@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HEADER = """
-from firmware.core.frames import Packet, Raw, Redacted, RedactedFrame, Verdict
+from firmware.core.frames import Judgement, Packet, Raw, Redacted, RedactedFrame, Released, Verdict
 from firmware.core.geometry import Box
 from firmware.core.raw import RawFrame
 from firmware.pipeline.encode import RedactedRendition
@@ -25,6 +25,7 @@ def use(
 
 ALLOWED = [
     "fanout.publish(redacted)",
+    "Released('one', redacted, Judgement(Verdict.BLIND))",
     "fanout.subscribe().offer(redacted)",
     "raw_fanout.publish(raw)",
     "record_in_the_clear(redacted)",
@@ -34,6 +35,7 @@ ALLOWED = [
 
 FORBIDDEN = {
     "fanout.publish(raw)": "arg-type",
+    "Released('one', raw, Judgement(Verdict.BLIND))": "arg-type",
     "fanout.subscribe().offer(raw)": "arg-type",
     "raw_fanout.publish(redacted)": "arg-type",
     "raw_fanout.subscribe()": "misc",
@@ -44,9 +46,9 @@ FORBIDDEN = {
     "packet: Packet[Redacted] = raw": "assignment",
     "frame: RedactedFrame = raw_frame": "assignment",
     "redacted_frame.i420 = raw_frame.planes.y": "misc",
-    "packet = Packet(b'', True, 0, 0, Verdict.BLIND, Raw); fanout.publish(packet)": "arg-type",
-    "packet = Packet[Redacted](b'', True, 0, 0, Verdict.BLIND, Raw)": "arg-type",
-    "packet = Packet(b'', True, 0, 0, Verdict.BLIND, str)": "type-var",
+    "packet = Packet(b'', True, 0, 0, Raw); fanout.publish(packet)": "arg-type",
+    "packet = Packet[Redacted](b'', True, 0, 0, Raw)": "arg-type",
+    "packet = Packet(b'', True, 0, 0, str)": "type-var",
     "class Sub(Redacted): pass": "misc",
 }
 

@@ -109,7 +109,7 @@ class FakeCamera:
         frame.pts, frame.time_base = self.made, Fraction(1, FPS)
         self.made += 1
         for out in codec.encode(frame):
-            packet = Packet(bytes(out), out.is_keyframe, captured, self.made, Verdict.VERIFIED, Redacted)
+            packet = Packet(bytes(out), out.is_keyframe, captured, self.made, Redacted)
             self._loop.call_soon_threadsafe(self.fanout.publish, packet)
 
 
