@@ -12,11 +12,17 @@ import pytest
 from firmware.config.drivers import OnnxOptions, TfliteOptions
 from firmware.config.model import LoadedModel, ModelCache, load_manifests
 from firmware.core.frames import Detection, Plane
+from firmware.core.geometry import Box
 from firmware.core.raw import DetectorPicture
 from firmware.drivers import detector_onnx, detector_tflite
 from firmware.ports import Detector
 
 Finds = Callable[..., list[Sequence[Detection]]]
+
+
+def shown(bgr: Plane) -> DetectorPicture:
+    """Return a picture as a detector is shown it, whole."""
+    return DetectorPicture(bgr, 0, 0, Box(0, 0, bgr.shape[1], bgr.shape[0]))
 
 
 @pytest.fixture
@@ -35,7 +41,7 @@ def finds(model_cache: ModelCache) -> Finds:
 
     async def find(detector: AbstractAsyncContextManager[Detector], pictures: Sequence[Plane]) -> list[Any]:
         async with detector as opened:
-            return [opened.detect(DetectorPicture(picture, 0, 0)) for picture in pictures]
+            return [opened.detect(shown(picture)) for picture in pictures]
 
     def find_it(
         name: str, key: str, pictures: Sequence[Plane], size: tuple[int, int] | None = None

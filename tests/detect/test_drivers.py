@@ -12,9 +12,9 @@ import pytest
 
 from firmware.config.drivers import OnnxOptions, TfliteOptions
 from firmware.config.model import LoadedModel, load_manifests
-from firmware.core.raw import DetectorPicture
 from firmware.drivers import detector_onnx, detector_tflite
 from firmware.errors import ConfigError, DriverUnavailable, ModelError
+from tests.detect.conftest import shown
 
 MANIFESTS = load_manifests()
 
@@ -69,7 +69,7 @@ async def test_tflite_runtime_is_taken_where_litert_is_missing(monkeypatch: pyte
     only(monkeypatch, "tflite_runtime")
     model = loaded("blazeface-back", Path("any"))
     async with detector_tflite.open_detector(TfliteOptions(driver="tflite", threads=2), model) as detector:
-        (found,) = detector.detect(DetectorPicture(np.zeros((512, 512, 3), np.uint8), 0, 0))
+        (found,) = detector.detect(shown(np.zeros((512, 512, 3), np.uint8)))
         assert (found.box.w, found.box.h) == (20, 20)
         assert "blazeface-back" in detector.name
 

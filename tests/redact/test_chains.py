@@ -75,16 +75,16 @@ def test_the_face_is_hidden_and_the_rest_is_not(
 def test_an_interrupt_ends_at_the_next_frame_and_leaves_nothing(
     astronaut: Plane, model_cache: ModelCache, tmp_path: Path
 ) -> None:
-    write_clip(tmp_path / "in.mp4", [scene(astronaut, 0)] * 400)
+    write_clip(tmp_path / "in.mp4", [scene(astronaut, 0)] * 600)
     (tmp_path / "out").mkdir()
     args = ["redact", tmp_path / "in.mp4", tmp_path / "out" / "out.mp4", "--pace", "realtime"]
     with subprocess.Popen(
         [sys.executable, "-m", "firmware", *map(str, args)], stderr=subprocess.PIPE, text=True
     ) as process:
-        for _ in range(1000):
+        for _ in range(20_000):
             if list((tmp_path / "out").iterdir()):  # the second pass has begun to write
                 break
-            time.sleep(0.1)
+            time.sleep(0.005)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
