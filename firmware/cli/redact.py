@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from firmware.cli.redact_files import Job, identity, in_place, jobs_of
+from firmware.cli.redact_files import Job, identity, jobs_of
 from firmware.cli.redact_planner import live_planner, thorough_planner
 from firmware.config.model import ModelCache, default_cache, load_chains
 from firmware.core.frames import RedactedFrame, Region, Verdict
@@ -23,6 +23,7 @@ from firmware.drivers.clip_writer import write_clip
 from firmware.drivers.picture_file import Picture, write_picture
 from firmware.errors import OutputError, SourceCorrupt, SourceError, UsageError
 from firmware.pipeline.offline import Planner, redacted
+from firmware.state import written
 
 T = TypeVar("T")
 Regions = dict[str, list[Any]]
@@ -109,7 +110,7 @@ class Redaction:
         picture = Picture(job.source)
         plan = self.planner(self._counted([picture.frame()]), self.policy)
         (frame,) = redacted([picture.frame()], plan)
-        with in_place(job.target) as part:
+        with written(job.target) as part:
             write_picture(part, job.target.suffix, frame, picture.width, picture.height)
         return {"0": _told(frame, picture.width, picture.height)}
 
@@ -125,10 +126,10 @@ class Redaction:
                 regions[str(frame.seq)] = _told(frame, frame.width, frame.height)
                 yield frame
 
-        with in_place(job.target) as part:
-            written = write_clip(part, job.target.suffix, clip.info, masked(), self.threads)
+        with written(job.target) as part:
+            count = write_clip(part, job.target.suffix, clip.info, masked(), self.threads)
             # A plan for other pictures hides nobody: a recorder may put the next clip under the same name.
-            if written != len(plan) or identity(job.source) != begun:
+            if count != len(plan) or identity(job.source) != begun:
                 raise SourceCorrupt(f"{job.source}: changed while it was read; run the command again")
         return regions
 
@@ -189,7 +190,7 @@ async def _until_done(work: Callable[[], None], stop: threading.Event) -> None:
 
 
 def _write_regions(path: Path, report: Report) -> None:
-    with in_place(path) as part:
+    with written(path) as part:
         try:
             part.write_text(json.dumps(report.regions), encoding="utf-8")
         except OSError as exc:

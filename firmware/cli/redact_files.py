@@ -1,15 +1,12 @@
 """Which files `veilcam redact` works on, and how an output file comes into place: whole or not at all."""
 
-import os
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from firmware.drivers.clip_writer import FORMATS
 from firmware.drivers.picture_file import SUFFIXES
-from firmware.errors import OutputError, SourceNotFound, UsageError
+from firmware.errors import SourceNotFound, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,42 +81,3 @@ def identity(source: Path) -> tuple[int, ...]:
     except OSError as exc:
         raise SourceNotFound(f"{source}: is gone: {exc.strerror}") from exc
     return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
-
-
-@contextmanager
-def in_place(target: Path) -> Iterator[Path]:
-    """Give a path to write to; afterwards it is on the disk as `target`, after an error it is gone.
-
-    Raises:
-        OutputError: the folder cannot be made or written.
-    """
-    part = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.touch(exist_ok=False)
-    except OSError as exc:
-        raise OutputError(
-            f"{target.parent}: cannot be written: {exc.strerror}; choose another place"
-        ) from exc
-    try:
-        yield part
-        _settle(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _settle(part: Path, target: Path) -> None:
-    try:
-        _sync(part)
-        part.replace(target)
-        _sync(target.parent)
-    except OSError as exc:
-        raise OutputError(f"{target}: cannot be put in place: {exc.strerror}; choose another place") from exc
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,18 +1,18 @@
 """Puts verified files into the model cache so that a power cut leaves the whole file or none."""
 
 import contextlib
-import fcntl
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from firmware.config.model import Artefact, ModelCache, sha256_of
 from firmware.errors import OutputError, WrongHash
 from firmware.provision.progress import say
+from firmware.state import locked, written
 
 ASKED_S = 86_400.0
 
@@ -37,15 +37,11 @@ class Store:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the cache, so that two set-ups at once do the work once; the kernel lets go if we die."""
-        with writing(self.cache.root):
-            self.cache.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.cache.root / "lock").open("wb")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say("another fetch is at work; waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as held:
+            with writing(self.cache.root):
+                self.cache.root.mkdir(parents=True, exist_ok=True)
+                waiting = partial(say, "another fetch is at work; waiting for it")
+                held.enter_context(locked(self.cache.root / "lock", waiting))
             yield
 
     def sound(self, artefact: Artefact) -> bool:
@@ -68,15 +64,8 @@ class Store:
                 f"{artefact.bytes} and {artefact.sha256}; do not use that source"
             )
         final = self.cache.path(artefact)
-        fresh = final.with_name(f".{final.name}.new")
-        with writing(final):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            with fresh.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(final)
-            _sync_folder(final.parent)
+        with written(final) as part, writing(final):
+            part.write_bytes(data)
 
     def note_asked(self, artefact: Artefact) -> None:
         """Remember that an optional file could not be had."""
@@ -92,8 +81,10 @@ class Store:
         return self.cache.root / f"asked-{artefact.sha256}"
 
     def tidy(self) -> None:
-        """Drop the folder of partial downloads where it holds nothing."""
+        """Drop what a power cut left, and the folder of partial downloads where it holds nothing."""
         with contextlib.suppress(OSError):
+            for left in (self.cache.root / "sha256").glob(".*.part"):
+                left.unlink()
             (self.cache.root / "partial").rmdir()
 
     def require_room(self, size: int) -> None:
@@ -104,11 +95,3 @@ class Store:
                 f"{self.cache.root} has {free >> 20} MiB free and {size >> 20} MiB are needed; free space or "
                 "choose another folder with --cache"
             )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
