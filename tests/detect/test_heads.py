@@ -157,8 +157,9 @@ def test_a_person_without_a_head_needs_a_better_score(score: float, head: bool, 
     assert (Kind.PERSON in {one.kind for one in found}) == counts
 
 
-def test_a_speck_without_a_head_is_nobody() -> None:
-    network = Network(YoloX(), {Kind.PERSON: Wanted(0.1, headless=0.2)}, (W, H))
+@pytest.mark.parametrize("headless", [0.0, 0.2])
+def test_a_speck_without_a_head_is_nobody(headless: float) -> None:
+    network = Network(YoloX(), {Kind.PERSON: Wanted(0.1, headless=headless)}, (W, H))
     out = silent_yolox()
     speak(out, 8, (1, 2), 0, 0.9)
     prepared = network.prepare(np.zeros((H, W, 3), np.uint8))

@@ -75,10 +75,9 @@ class Network:
 
     def _believed(self, one: Detection, heads: Sequence[Box], least: float) -> bool:
         """Tell whether a detection counts: what is taken for a person by mistake has no head."""
-        headless = self.wanted[one.kind].headless
-        if one.kind is not Kind.PERSON or headless == 0:
+        if one.kind is not Kind.PERSON:
             return True
-        sure = one.score >= headless and one.box.h >= least
+        sure = one.score >= self.wanted[one.kind].headless and one.box.h >= least
         return sure or any(on(head, one.box) for head in heads)
 
     def _scaled(self, kind: Kind, found: Found, prepared: Prepared) -> list[Detection]:
