@@ -137,7 +137,7 @@ class Manifest(Strict):
     realtime_small: InputSize | None = None
     """The same on a board that asks for small looks; where there is none, `realtime`."""
     looks: Looks = "whole"
-    """Which looks of a thorough pace it takes; `pipeline.offline_views` describes them."""
+    """Which looks of a thorough pace it takes; `redact.views` describes them."""
     artefacts: dict[str, Artefact]
 
     def live(self) -> dict[Kind, Wanted]:

@@ -1,4 +1,4 @@
-"""The unhidden picture. Only ports, drivers and pipeline may import this module (see the roster test)."""
+"""The unhidden picture. Only ports, drivers, pipeline and redact may import it (see contracts and roster)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -10,14 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from firmware.cli import parser, redact
+from firmware.cli import parser
 from firmware.config.model import ModelCache
 from firmware.core.frames import Detection, Kind, Plane
 from firmware.core.geometry import Box
 from firmware.core.raw import DetectorPicture
-from firmware.pipeline.look import Eye
-from firmware.pipeline.offline import Planner, as_live, thorough
-from firmware.pipeline.offline_views import whole
+from firmware.redact import work
+from firmware.redact.look import Eye
+from firmware.redact.plan import Planner, as_live, thorough
+from firmware.redact.views import whole
 
 
 class BrightSquares:
@@ -58,8 +59,8 @@ def run(monkeypatch: pytest.MonkeyPatch, squares: BrightSquares) -> Run:
     async def every(stack: AsyncExitStack, cache: ModelCache, chain: str, threads: int) -> Planner:
         return thorough([Eye(squares, whole, {Kind.FACE: 0.5})])
 
-    monkeypatch.setattr(redact, "live_planner", live)
-    monkeypatch.setattr(redact, "thorough_planner", every)
+    monkeypatch.setattr(work, "live_planner", live)
+    monkeypatch.setattr(work, "thorough_planner", every)
     return command
 
 

@@ -206,7 +206,7 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, run: Run, monkeypatch: pyte
         (tmp_path / "seen").touch()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("firmware.cli.redact.write_clip", interrupted)
+    monkeypatch.setattr("firmware.redact.work.write_clip", interrupted)
     assert run(tmp_path / "in.mp4", tmp_path / "out.mp4") == 130
     (tmp_path / "seen").unlink()
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from firmware.core.frames import Detection, Kind
 from firmware.core.geometry import Box, covered
-from firmware.pipeline.offline_tracks import CARRY_NS, GAP_NS, filled, linked
+from firmware.redact.tracks import CARRY_NS, GAP_NS, filled, linked
 
 STEP_NS = 40_000_000  # 25 frames per second
 LENGTH = 60

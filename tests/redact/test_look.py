@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from firmware.core.frames import Detection, Kind, Planes
 from firmware.core.geometry import Box, iou
 from firmware.core.raw import DetectorPicture, RawFrame
-from firmware.pipeline import offline_views
-from firmware.pipeline.look import Eye, Seen, View, Views, look, merged, tiles
+from firmware.redact import views as offline_views
+from firmware.redact.look import Eye, Seen, View, Views, look, merged, tiles
 from tests.redact.conftest import BrightSquares
 
 SIZES = st.integers(16, 5000)

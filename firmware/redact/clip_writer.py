@@ -8,9 +8,9 @@ from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
-from firmware.core.clip import ClipInfo
 from firmware.core.frames import RedactedFrame
 from firmware.errors import OutputError
+from firmware.redact.clip import ClipInfo
 
 FORMATS = {
     ".mp4": "mp4",

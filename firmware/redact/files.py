@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware.drivers.clip_writer import FORMATS
-from firmware.drivers.picture_file import SUFFIXES
 from firmware.errors import SourceNotFound, UsageError
+from firmware.redact.clip_writer import FORMATS
+from firmware.redact.picture import SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from firmware.config.model import (
 from firmware.config.profile import LookProfile
 from firmware.core.frames import Kind
 from firmware.drivers.registry import DETECTORS, load
-from firmware.pipeline.look import Eye
-from firmware.pipeline.offline import Planner, as_live, thorough
-from firmware.pipeline.offline_views import VIEWS
+from firmware.redact.look import Eye
+from firmware.redact.plan import Planner, as_live, thorough
+from firmware.redact.views import VIEWS
 
 
 async def live_planner(stack: AsyncExitStack, cache: ModelCache, chain: str, threads: int) -> Planner:

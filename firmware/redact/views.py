@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from firmware.core.geometry import Box
-from firmware.pipeline.look import View, Views, tiles
+from firmware.redact.look import View, Views, tiles
 
 STRONG = 1280
 """Longer side that small faces are looked for at; smaller pictures are enlarged up to twice for it."""

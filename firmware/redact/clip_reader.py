@@ -8,11 +8,11 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from firmware.core.clip import ClipInfo
 from firmware.core.frames import Planes
 from firmware.core.planar import even_planes
 from firmware.core.raw import RawFrame
 from firmware.errors import SourceCorrupt, SourceNotFound
+from firmware.redact.clip import ClipInfo
 
 DEFAULT_RATE = Fraction(25)
 LIMITED_RANGE = 1

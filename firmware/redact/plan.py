@@ -12,12 +12,12 @@ from firmware.core.frames import Detection, Judgement, Kind, RedactedFrame, Verd
 from firmware.core.policy import SECOND_NS, TIMING, Policy
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
-from firmware.pipeline.look import Eye, look
 from firmware.pipeline.mask import Masker, on_even_pixels
-from firmware.pipeline.offline_tracks import filled
 from firmware.pipeline.view import detector_picture, in_full, picture_width
 from firmware.pipeline.witness import Witness
 from firmware.ports import Detector
+from firmware.redact.look import Eye, look
+from firmware.redact.tracks import filled
 
 LIVE_LOOKS_PER_S = 10.0
 """As often as a camera looks (`config.profile.LookProfile`)."""

@@ -1,0 +1,1 @@
+"""Hides people in what was recorded: pictures, clips and folders of them."""
