@@ -77,8 +77,9 @@ def bind_detectors(
         manifest = manifests[name]
         size = _live_size(manifest, look)
         options, artefact = _runnable(manifest, size, drivers)
-        path = cache.open(manifest, artefact)
-        model = LoadedModel(manifest, path, (size.width, size.height), manifest.live())
+        read = partial(cache.read, manifest, artefact)
+        read()  # a wrong file is told now, not when the camera has been opened
+        model = LoadedModel(manifest, read, (size.width, size.height), manifest.live())
         opens = partial(modules[options.driver].open_detector, options, model)
         title = f"{name} ({options.driver}, {size.width}x{size.height})"
         bound.append(BoundDetector(name, frozenset(manifest.finds), opens, title))

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
@@ -166,10 +166,14 @@ class Chain(Strict):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model file on this machine, its input size in pixels (None: each picture's) and what counts."""
+    """A model on this machine, its input size in pixels (None: each picture's) and what counts.
+
+    `read` returns the file's bytes, verified: a file that is hashed first and read again by its path may have
+    been exchanged in between. It raises ModelMissing and WrongHash.
+    """
 
     manifest: Manifest
-    path: Path
+    read: Callable[[], bytes]
     size: tuple[int, int] | None
     wanted: Mapping[Kind, Wanted]
 
@@ -233,24 +237,27 @@ class ModelCache:
         path = self.path(artefact)
         return path.is_file() and path.stat().st_size == artefact.bytes
 
-    def open(self, manifest: Manifest, artefact: Artefact) -> Path:
-        """Return the path of a file that was just verified.
+    def read(self, manifest: Manifest, artefact: Artefact) -> bytes:
+        """Return the content of a file, which is what was verified.
 
         Raises:
             ModelMissing: set-up has not brought it.
             WrongHash: the file is not what the manifest states.
         """
         path = self.path(artefact)
-        if not path.is_file():
+        try:
+            with path.open("rb") as file:
+                data = file.read(artefact.bytes + 1)
+        except OSError as exc:
             raise ModelMissing(
                 f"model {manifest.name}: {artefact.file} is not in {self.root}; run scripts/fetch-models"
-            )
-        if sha256_of(path) != artefact.sha256:
+            ) from exc
+        if hashlib.sha256(data).hexdigest() != artefact.sha256:
             raise WrongHash(
                 f"model {manifest.name}: {path} does not have SHA-256 {artefact.sha256}; "
                 "delete it and run scripts/fetch-models"
             )
-        return path
+        return data
 
     def complete(self, chain: Chain, manifests: Mapping[str, Manifest]) -> bool:
         """Tell whether every runnable file of the chain's live models is there."""

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -130,13 +129,10 @@ def portrait(cache: ModelCache) -> npt.NDArray[np.uint8]:
     """
     manifest = load_manifests()["astronaut"]
     (artefact,) = manifest.artefacts.values()
-    return _read(cache.open(manifest, artefact))
-
-
-def _read(path: Path) -> npt.NDArray[np.uint8]:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    data = np.frombuffer(cache.read(manifest, artefact), np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
     if picture is None:
-        raise SourceCorrupt(f"{path}: not a picture; delete it and run scripts/fetch-models")
+        raise SourceCorrupt(f"{artefact.file}: not a picture; delete it and run scripts/fetch-models")
     return np.asarray(picture, np.uint8)
 
 

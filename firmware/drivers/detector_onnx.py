@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
@@ -62,7 +61,7 @@ async def open_detector(options: OnnxOptions, model: LoadedModel) -> AsyncIterat
         ConfigError: the manifest's head is not one of a detector.
     """
     network = _network(model)
-    session = await asyncio.to_thread(_session, model.path, options.threads, network.size)
+    session = await asyncio.to_thread(_session, model, options.threads)
     where = "any size" if model.size is None else f"{model.size[0]}x{model.size[1]}"
     yield OnnxDetector(f"{model.manifest.name} (onnx, {where})", session, network)
 
@@ -74,18 +73,18 @@ def _network(model: LoadedModel) -> Network:
     return Network(HEADS[manifest.head], model.wanted, model.size)
 
 
-def _session(path: Path, threads: int, size: tuple[int, int] | None) -> onnxruntime.InferenceSession:
-    """Load a file for inputs of `size`; one that states another size is loaded with its sizes set free."""
+def _session(model: LoadedModel, threads: int) -> onnxruntime.InferenceSession:
+    """Load a model for inputs of its size; one that states another size is loaded with its sizes set free."""
+    data = model.read()
     try:
-        model = path.read_bytes()
-        session = _loaded(model, threads, size)
+        session = _loaded(data, threads, model.size)
         height, width = session.get_inputs()[0].shape[2:]
-        if isinstance(width, str) or (width, height) == size:
+        if isinstance(width, str) or (width, height) == model.size:
             return session
-        return _loaded(unpinned(model), threads, size)
-    except (OSError, ValueError, *FAILURES) as exc:
+        return _loaded(unpinned(data), threads, model.size)
+    except (ValueError, *FAILURES) as exc:
         raise ModelError(
-            f"{path}: onnxruntime cannot load it: {_line(exc)}; run scripts/fetch-models"
+            f"model {model.manifest.name}: onnxruntime cannot load it: {_line(exc)}; run scripts/fetch-models"
         ) from exc
 
 

@@ -69,12 +69,14 @@ async def open_detector(options: TfliteOptions, model: LoadedModel) -> AsyncIter
 
 
 def _interpreter(model: LoadedModel, threads: int) -> Any:
-    kind = _interpreter_class()
+    kind, data = _interpreter_class(), model.read()
     try:
-        interpreter = kind(model_path=str(model.path), num_threads=threads)
+        interpreter = kind(model_content=data, num_threads=threads)
         interpreter.allocate_tensors()
-    except (OSError, ValueError, RuntimeError) as exc:
-        raise ModelError(f"{model.path}: tflite cannot load it: {exc}; run scripts/fetch-models") from exc
+    except (ValueError, RuntimeError) as exc:
+        raise ModelError(
+            f"model {model.manifest.name}: tflite cannot load it: {exc}; run scripts/fetch-models"
+        ) from exc
     return interpreter
 
 

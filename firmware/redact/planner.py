@@ -1,6 +1,7 @@
 """Opens the detectors of a pace and makes the planner that uses them."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 from firmware.binding import bind_detectors
 from firmware.config.drivers import DetectorOptions, OnnxOptions, TfliteOptions
@@ -41,7 +42,7 @@ async def _eye(stack: AsyncExitStack, cache: ModelCache, manifest: Manifest, thr
         if artefact.runtime == options.driver
     )
     fixed = None if artefact.width is None or artefact.height is None else (artefact.width, artefact.height)
-    model = LoadedModel(manifest, cache.open(manifest, artefact), fixed, manifest.many())
+    model = LoadedModel(manifest, partial(cache.read, manifest, artefact), fixed, manifest.many())
     opener = load("detector", DETECTORS, options.driver).open_detector
     detector = await stack.enter_async_context(opener(options, model))
     sure = {kind: found.sure for kind, found in manifest.finds.items()}

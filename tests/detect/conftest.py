@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import cv2
@@ -34,7 +35,7 @@ def finds(model_cache: ModelCache) -> Finds:
         artefact = manifest.artefacts[key]
         if not model_cache.has(artefact):
             pytest.skip(f"no {artefact.file} in {model_cache.root}: run scripts/fetch-models")
-        model = LoadedModel(manifest, model_cache.open(manifest, artefact), size, manifest.live())
+        model = LoadedModel(manifest, partial(model_cache.read, manifest, artefact), size, manifest.live())
         if artefact.runtime == "tflite":
             return detector_tflite.open_detector(TfliteOptions(driver="tflite"), model)
         return detector_onnx.open_detector(OnnxOptions(driver="onnx"), model)
@@ -55,6 +56,6 @@ def finds(model_cache: ModelCache) -> Finds:
 def astronaut(model_cache: ModelCache) -> Plane:
     """A picture of 512 x 512 with one real face."""
     manifest = load_manifests()["astronaut"]
-    bgr = cv2.imread(str(model_cache.open(manifest, manifest.artefacts["picture"])))
+    bgr = cv2.imread(str(model_cache.path(manifest.artefacts["picture"])))
     assert bgr is not None
     return np.asarray(bgr, np.uint8)

@@ -1,8 +1,10 @@
 """Detector drivers: errors that say what to do, and the runtime that is taken."""
 
+import asyncio
 import builtins
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -11,23 +13,25 @@ import numpy as np
 import pytest
 
 from firmware.config.drivers import OnnxOptions, TfliteOptions
-from firmware.config.model import LoadedModel, load_manifests
+from firmware.config.model import LoadedModel, ModelCache, load_manifests
 from firmware.drivers import detector_onnx, detector_tflite
-from firmware.errors import ConfigError, DriverUnavailable, ModelError
+from firmware.errors import ConfigError, DriverUnavailable, ModelError, ModelMissing, WrongHash
 from tests.detect.conftest import shown
 
 MANIFESTS = load_manifests()
 
 
 def loaded(name: str, path: Path, size: tuple[int, int] = (256, 256)) -> LoadedModel:
-    return LoadedModel(MANIFESTS[name], path, size, MANIFESTS[name].live())
+    return LoadedModel(
+        MANIFESTS[name], lambda: path.read_bytes() if path.is_file() else b"", size, MANIFESTS[name].live()
+    )
 
 
 class FakeInterpreter:
     """Gives one face in the middle, with the interface both runtimes share."""
 
-    def __init__(self, model_path: str, num_threads: int) -> None:
-        self.made_with = (model_path, num_threads)
+    def __init__(self, model_content: bytes, num_threads: int) -> None:
+        self.made_with = (model_content, num_threads)
 
     def allocate_tensors(self) -> None: ...
 
@@ -96,12 +100,36 @@ async def test_files_that_are_no_models_are_model_errors(tmp_path: Path) -> None
             pass
 
 
-async def test_a_missing_file_is_a_model_error(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="nowhere"):
-        async with detector_onnx.open_detector(
-            OnnxOptions(driver="onnx"), loaded("yunet", tmp_path / "nowhere")
-        ):
-            pass
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["yunet-s", "blazeface-back"])
+def test_a_file_that_is_exchanged_after_it_was_checked_is_refused(
+    name: str, model_cache: ModelCache, tmp_path: Path
+) -> None:
+    manifest = MANIFESTS[name]
+    artefact = next(a for a in manifest.artefacts.values() if a.runtime)
+    cache = ModelCache(tmp_path)
+    cache.path(artefact).parent.mkdir()
+    sound = model_cache.read(manifest, artefact)
+    cache.path(artefact).write_bytes(sound)
+    read = partial(cache.read, manifest, artefact)
+    model = LoadedModel(manifest, read, (256, 256), manifest.live())
+    assert read() == sound
+    # One bit in the middle is a weight: it would load, and see nobody.
+    middle = len(sound) // 2
+    cache.path(artefact).write_bytes(sound[:middle] + bytes([sound[middle] ^ 64]) + sound[middle + 1 :])
+
+    async def open_it() -> None:
+        if artefact.runtime == "onnx":
+            async with detector_onnx.open_detector(OnnxOptions(driver="onnx"), model):
+                return
+        async with detector_tflite.open_detector(TfliteOptions(driver="tflite"), model):
+            return
+
+    with pytest.raises(WrongHash):
+        asyncio.run(open_it())
+    cache.path(artefact).unlink()
+    with pytest.raises(ModelMissing, match="fetch-models"):
+        model.read()
 
 
 async def test_a_picture_is_no_detector(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def python(alone: Room, code: str, *args: str) -> Watched:
 
 def onnx_file(cache: ModelCache) -> Path:
     held = [(m, a) for m in load_manifests().values() for a in m.artefacts.values() if a.runtime == "onnx"]
-    return next(cache.open(manifest, artefact) for manifest, artefact in held if cache.has(artefact))
+    return next(cache.path(artefact) for manifest, artefact in held if cache.has(artefact))
 
 
 def until(met: Callable[[], object], seconds: float) -> bool:

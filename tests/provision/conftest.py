@@ -74,7 +74,7 @@ class Bench:
 
     def content(self, name: str) -> bytes:
         (entry,) = self.manifests[name].artefacts.values()
-        return self.cache.open(self.manifests[name], entry).read_bytes()
+        return self.cache.read(self.manifests[name], entry)
 
 
 def publish(registry: Registry, *, html: bool = False) -> dict[str, Manifest]:

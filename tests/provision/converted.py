@@ -33,7 +33,7 @@ def made_from(cache: ModelCache, name: str) -> tuple[Manifest, Artefact, Convert
     parts = [manifest.artefacts[part] for part in artefact.source.inputs]
     if not all(cache.has(a) for a in (artefact, *parts)):
         pytest.skip(f"{name}'s own files are not in {cache.root}: run scripts/fetch-models --all")
-    return manifest, artefact, artefact.source, [cache.open(manifest, part).read_bytes() for part in parts]
+    return manifest, artefact, artefact.source, [cache.read(manifest, part) for part in parts]
 
 
 def gives_the_stated_bytes(cache: ModelCache, name: str) -> None:
@@ -46,8 +46,8 @@ def gives_the_stated_bytes(cache: ModelCache, name: str) -> None:
 
 def is_sound_and_passes_its_self_test(cache: ModelCache, name: str) -> None:
     """Check the converted file in the cache with onnx's own checker and as set-up does."""
-    manifest, artefact, source, _ = made_from(cache, name)
-    path = cache.open(manifest, artefact)
+    _, artefact, source, _ = made_from(cache, name)
+    path = cache.path(artefact)
     onnx.checker.check_model(str(path), full_check=True)
     passes_its_self_test(path, source)
 
@@ -61,7 +61,7 @@ def passes_its_self_test(path: Path, source: ConvertedSource) -> None:
 def portrait(cache: ModelCache) -> Plane:
     """Return the astronaut's picture, 512 x 512, BGR."""
     manifest = load_manifests()["astronaut"]
-    bgr = cv2.imread(str(cache.open(manifest, manifest.artefacts["picture"])))
+    bgr = cv2.imread(str(cache.path(manifest.artefacts["picture"])))
     assert bgr is not None
     return np.asarray(bgr, np.uint8)
 

@@ -155,7 +155,7 @@ def test_an_upstream_file_is_fetched_and_converted(
     outcome = conversion(url)
     assert (outcome.placed["part.bin"], outcome.placed["made.onnx"]) == ("upstream", "converted")
     made = bench.manifests["made"].artefacts["0"]
-    assert bench.cache.open(bench.manifests["made"], made).read_bytes() == MADE
+    assert bench.cache.read(bench.manifests["made"], made) == MADE
     asked = len(registry.asked)
     bench.cache.path(made).unlink()
     assert conversion(url).placed == {"made.onnx": "converted"}

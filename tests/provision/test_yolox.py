@@ -51,8 +51,8 @@ def export(model_cache: ModelCache) -> bytes:
 
 def converted(cache: ModelCache, name: str, picture: Array) -> Mapping[str, Array]:
     """Run the converted file in the cache."""
-    manifest, artefact, _, _ = made_from(cache, name)
-    return run_once(cache.open(manifest, artefact), {"input": picture})
+    _, artefact, _, _ = made_from(cache, name)
+    return run_once(cache.path(artefact), {"input": picture})
 
 
 def noise(width: int, height: int) -> Array:
@@ -116,7 +116,7 @@ def test_people_are_scored_as_the_export_scores_them(model_cache: ModelCache) ->
     """The export has COCO's 80 classes, joins all cells, and takes 416 x 416 alone."""
     manifest, _, _, _ = made_from(model_cache, PEOPLE)
     picture = noise(416, 416)
-    path = model_cache.open(manifest, manifest.artefacts["export"])
+    path = model_cache.path(manifest.artefacts["export"])
     (theirs,) = run_once(path, {"images": picture}).values()
     ours = converted(model_cache, PEOPLE, picture)
     joined = [

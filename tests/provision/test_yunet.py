@@ -66,10 +66,10 @@ def test_runtime_agrees_with_the_reference_evaluator(library: bytes, tmp_path: P
 
 @pytest.mark.parametrize("side", [256, 512])
 def test_the_face_is_found_and_nothing_else(model_cache: ModelCache, side: int) -> None:
-    manifest, artefact, _, _ = made_from(model_cache, "yunet-s")
+    _, artefact, _, _ = made_from(model_cache, "yunet-s")
     picture = np.asarray(cv2.resize(portrait(model_cache), (side, side)), np.uint8)
     feeds = {"input": YuNet().preprocess(picture)}
-    outputs = run_once(model_cache.open(manifest, artefact), feeds)
+    outputs = run_once(model_cache.path(artefact), feeds)
     assert {name: array.shape for name, array in outputs.items()} == {
         f"{head}_{stride}": (1, (side // stride) ** 2, numbers)
         for head, numbers in (("cls", 1), ("obj", 1), ("bbox", 4))
@@ -180,7 +180,7 @@ def test_the_library_comes_from_its_wheel_and_is_converted(yuface: tuple[Bench, 
     assert outcome.placed["yunet-s.onnx"] == "converted"
     artefact = bench.manifests["yunet-s"].artefacts["onnx"]
     assert isinstance(artefact.source, ConvertedSource)
-    passes_its_self_test(bench.cache.open(bench.manifests["yunet-s"], artefact), artefact.source)
+    passes_its_self_test(bench.cache.path(artefact), artefact.source)
 
 
 def test_a_wheel_with_one_other_byte_is_refused_and_leaves_nothing(yuface: tuple[Bench, Fetch]) -> None:

@@ -26,7 +26,7 @@ LENGTH = 5
 @pytest.fixture
 def astronaut(model_cache: ModelCache) -> Plane:
     manifest = load_manifests()["astronaut"]
-    bgr = cv2.imread(str(model_cache.open(manifest, manifest.artefacts["picture"])))
+    bgr = cv2.imread(str(model_cache.path(manifest.artefacts["picture"])))
     return np.asarray(cv2.resize(bgr, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
