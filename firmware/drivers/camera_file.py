@@ -5,17 +5,19 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from firmware.config.drivers import FileOptions
+from firmware.core.clip_file import open_clip, video_of
 from firmware.core.frames import Planes
 from firmware.core.pace import Pace
 from firmware.core.planar import even_planes
 from firmware.core.raw import RawFrame
-from firmware.errors import CameraLost, EndOfSource, SourceCorrupt, SourceNotFound
+from firmware.errors import CameraLost, EndOfSource, SourceCorrupt
 from firmware.ports import CameraInfo
 
 DEFAULT_FPS = 25.0
@@ -28,8 +30,7 @@ class FileCamera:
 
     def __init__(self, options: FileOptions) -> None:
         self._options = options
-        self._container = _open(options.path)
-        self._stream = _video(self._container, options.path)
+        self._container, self._stream = _open(Path(options.path))
         self._seq = 0
         self._in_pass = 0
         self._reading = threading.Lock()
@@ -93,8 +94,7 @@ class FileCamera:
         if not self._options.loop:
             raise EndOfSource(f"{self._options.path} has ended")
         self._container.close()
-        self._container = _open(self._options.path)
-        self._stream = _video(self._container, self._options.path)
+        self._container, self._stream = _open(Path(self._options.path))
         self._in_pass = 0
         self._frames = self._decode()
         frame = self._pull()
@@ -109,30 +109,13 @@ class FileCamera:
         )
 
 
-def _open(path: str) -> InputContainer:
+def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+    container = open_clip(path)
     try:
-        return av.open(path, "r", metadata_errors="ignore")
-    except FileNotFoundError as exc:
-        raise SourceNotFound(f"{path}: no such file") from exc
-    except PermissionError as exc:
-        raise SourceNotFound(f"{path}: may not be read; check its permissions") from exc
-    except (av.FFmpegError, OSError) as exc:
-        raise SourceCorrupt(f"{path}: not a clip that can be read: {exc.strerror}; copy it again") from exc
-
-
-def _video(container: InputContainer, path: str) -> VideoStream:
-    if not container.streams.video:
+        return container, video_of(container, path)
+    except SourceCorrupt:
         container.close()
-        raise SourceCorrupt(f"{path}: has no video stream; give a clip with a picture")
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    if stream.width < 16 or stream.height < 16:
-        container.close()
-        raise SourceCorrupt(
-            f"{path}: its picture size {stream.width}x{stream.height} cannot be used; "
-            "give a clip of 16x16 or more"
-        )
-    return stream
+        raise
 
 
 @asynccontextmanager

@@ -8,10 +8,11 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from firmware.core.clip_file import open_clip, video_of
 from firmware.core.frames import Planes
 from firmware.core.planar import even_planes
 from firmware.core.raw import RawFrame
-from firmware.errors import SourceCorrupt, SourceNotFound
+from firmware.errors import SourceCorrupt
 from firmware.redact.clip import ClipInfo
 
 DEFAULT_RATE = Fraction(25)
@@ -24,7 +25,7 @@ class Clip:
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._path = path
         self._threads = threads
-        with self._open() as container:
+        with open_clip(self._path) as container:
             stream = self._video(container)
             first = next(self._decoded(container, stream), None)
             if first is None:
@@ -37,7 +38,7 @@ class Clip:
         Raises:
             SourceCorrupt: a part of the clip cannot be decoded.
         """
-        with self._open() as container:
+        with open_clip(self._path) as container:
             stream = self._video(container)
             # Without a time stamp of its own a picture follows the last one at the nominal rate.
             step = round(1e9 / self.info.rate)
@@ -47,23 +48,8 @@ class Clip:
                 now = now + step if stamp is None or (seq and stamp <= now) else stamp
                 yield RawFrame(self._planes(frame), now, seq)
 
-    def _open(self) -> InputContainer:
-        try:
-            return av.open(str(self._path), "r", metadata_errors="ignore")
-        except FileNotFoundError as exc:
-            raise SourceNotFound(f"{self._path}: no such file") from exc
-        except PermissionError as exc:
-            raise SourceNotFound(f"{self._path}: may not be read; check its permissions") from exc
-        except (av.FFmpegError, OSError) as exc:
-            raise SourceCorrupt(
-                f"{self._path}: not a clip that can be read: {exc.strerror}; copy it again"
-            ) from exc
-
     def _video(self, container: InputContainer) -> VideoStream:
-        if not container.streams.video:
-            raise SourceCorrupt(f"{self._path}: has no video stream; give a clip with a picture")
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
+        stream = video_of(container, self._path)
         stream.codec_context.thread_count = self._threads
         return stream
 

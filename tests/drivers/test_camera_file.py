@@ -4,9 +4,10 @@ import asyncio
 import os
 import subprocess
 import sys
-import wave
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from firmware.config.drivers import FileOptions
@@ -76,13 +77,13 @@ async def test_clip_that_breaks_off_is_a_camera_lost_and_not_an_end(cut_clip: Pa
 
 
 async def test_clip_without_picture(tmp_path: Path) -> None:
-    path = tmp_path / "sound.wav"
-    with wave.open(str(path), "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        sound.writeframes(b"\0\0" * 8000)
-    with pytest.raises(SourceCorrupt, match=r"sound\.wav: has no video stream"):
+    path = tmp_path / "sound.mkv"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+        silence.rate = 8000
+        container.mux([*sound.encode(silence), *sound.encode(None)])
+    with pytest.raises(SourceCorrupt, match=r"sound\.mkv: has no video stream"):
         await numbers(path, 1)
 
 

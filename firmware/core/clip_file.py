@@ -1,0 +1,54 @@
+"""Opens clips by PyAV, and nothing else that a file's name or content could make of it."""
+
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from firmware.errors import SourceCorrupt, SourceNotFound
+
+DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,h264,hevc,mjpeg"
+"""Containers that hold their own pictures; playlists and scripts, which name other places, do not."""
+
+LIMITS = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
+LEAST_SIDE = 16
+
+
+def open_clip(path: Path) -> InputContainer:
+    """Open a clip.
+
+    A name such as `http:clip.mp4` is a file's, whatever FFmpeg would take it for, and no address in a file is
+    followed.
+
+    Raises:
+        SourceNotFound: it is not there or may not be read.
+        SourceCorrupt: it is no clip.
+    """
+    try:
+        # By us first: what FFmpeg says of a file it may not read, it says of an address in the file, too.
+        with path.open("rb"):
+            pass
+        return av.open(f"file:{path.absolute()}", "r", metadata_errors="ignore", container_options=LIMITS)
+    except FileNotFoundError as exc:
+        raise SourceNotFound(f"{path}: no such file") from exc
+    except (av.FFmpegError, OSError) as exc:
+        if isinstance(exc, PermissionError) and not isinstance(exc, av.FFmpegError):
+            raise SourceNotFound(f"{path}: may not be read; check its permissions") from exc
+        raise SourceCorrupt(f"{path}: not a clip that can be read: {exc.strerror}; copy it again") from exc
+
+
+def video_of(container: InputContainer, path: Path) -> VideoStream:
+    """Return the clip's first video stream; raises SourceCorrupt where there is none that can be decoded."""
+    for stream in container.streams.video:
+        context: object = stream.codec_context
+        if context is None:  # no decoder, whatever PyAV's types say; then there is no size either
+            continue
+        if min(stream.width, stream.height) < LEAST_SIDE:
+            raise SourceCorrupt(
+                f"{path}: its picture size {stream.width}x{stream.height} cannot be used; "
+                f"give a clip of {LEAST_SIDE}x{LEAST_SIDE} or more"
+            )
+        stream.thread_type = "AUTO"
+        return stream
+    raise SourceCorrupt(f"{path}: has no video stream that can be decoded; give a clip with a picture")
