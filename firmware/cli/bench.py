@@ -4,21 +4,17 @@ import argparse
 import asyncio
 import json
 import sys
-from typing import Any
 
 from tqdm import tqdm
 
 from firmware.bench.pipeline import PipelineReport, measure_pipeline
-from firmware.cli.run import chosen_profile
 from firmware.config.model import ModelCache, default_cache
-from firmware.config.profile import camera_from_uri
+from firmware.config.profile import camera_from_uri, chosen_profile
 
 
-def add(verbs: "argparse._SubParsersAction[Any]") -> None:
-    """Add the verb to the command line."""
-    parser = verbs.add_parser(
-        "bench", help="measure on this machine", description="Measures on this machine."
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.description = "Measures on this machine."
     benches = parser.add_subparsers(dest="bench", metavar="WHAT", required=True)
     pipeline = benches.add_parser(
         "pipeline",

@@ -5,18 +5,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from firmware.config.profile import Profile, board_files, find_profile, load_profile, matching_profile
 from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, load
 from firmware.errors import DriverUnavailable
 
 
-def add(verbs: "argparse._SubParsersAction[Any]") -> None:
-    """Add the verb to the command line."""
-    parser = verbs.add_parser(
-        "boards", help="list and check board profiles", description="The board profiles of this build."
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.description = "The board profiles of this build."
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="every board of this build and what it lacks here")
     listing.add_argument("--json", action="store_true", help="print one JSON array")

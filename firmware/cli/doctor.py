@@ -1,22 +1,15 @@
-"""`veilcam doctor`: what this machine has and lacks."""
+"""`veilcam doctor`: what this machine has and lacks; it runs where packages are missing, and names them."""
 
 import argparse
+import importlib
 import json
 import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
-from firmware.binding import bind_detectors
-from firmware.cli.boards import lacks
-from firmware.cli.run import chosen_profile
-from firmware.config.model import ModelCache, default_cache, load_chains, load_manifests
-from firmware.config.profile import Profile
-from firmware.errors import VeilcamError
-
-PACKAGES = ("numpy", "opencv-python-headless", "av", "aiortc", "onnxruntime", "ai-edge-litert", "linuxpy")
+from firmware.cli.packages import PACKAGES, how_to_install, installed, missing_package
+from firmware.errors import DriverUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +21,9 @@ class Finding:
     detail: str
 
 
-def add(verbs: "argparse._SubParsersAction[Any]") -> None:
-    """Add the verb to the command line."""
-    parser = verbs.add_parser(
-        "doctor",
-        help="what this machine has and lacks",
-        description="Says what this machine has and lacks; exit status 1 if it lacks anything.",
-    )
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.description = "Says what this machine has and lacks; exit status 1 if it lacks anything."
     parser.add_argument("--board", metavar="NAME|FILE", help="default: this machine's, else laptop")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
     parser.set_defaults(handler=handle)
@@ -42,8 +31,7 @@ def add(verbs: "argparse._SubParsersAction[Any]") -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Print every finding; exit status 1 if anything is not well."""
-    profile = chosen_profile(args.board)
-    findings = list(examine(profile))
+    findings = list(examine(args.board))
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -52,41 +40,24 @@ def handle(args: argparse.Namespace) -> int:
     return 0 if all(finding.ok for finding in findings) else 1
 
 
-def examine(profile: Profile) -> Iterator[Finding]:
+def examine(board: str | None) -> Iterator[Finding]:
     """Look at Python, packages, board, drivers and models."""
     fits = (3, 11) <= sys.version_info[:2] < (3, 14)
     yield Finding(fits, "python", f"{platform.python_version()} on {platform.machine()}")
+    # Native packages print tracebacks of their own where numpy is missing: then they are not imported.
+    numbers = installed("numpy") is not None
     for package in PACKAGES:
-        yield _package(package)
-    yield Finding(True, "board", f"{profile.name}: {profile.title}")
-    missing = lacks(profile)
-    for line in missing:
-        yield Finding(False, "driver", line)
-    if not missing:
-        yield _models(profile)
-
-
-def _package(name: str) -> Finding:
+        yield _package(package, tried=numbers or package == "numpy")
     try:
-        return Finding(True, "package", f"{name} {version(name)}")
-    except PackageNotFoundError:
-        return Finding(False, "package", f"{name} is missing; run scripts/setup")
+        with missing_package("reading boards and models"):
+            told = importlib.import_module("firmware.cli.doctor_board").examine(board)
+            yield from (Finding(*one) for one in told)
+    except DriverUnavailable as exc:
+        yield Finding(False, "board", str(exc))
 
 
-def _models(profile: Profile) -> Finding:
-    cache = ModelCache(default_cache())
-    try:
-        bound = bind_detectors(profile.detectors, profile.look, cache)
-    except VeilcamError as exc:
-        return Finding(False, "models", str(exc))
-    best, manifests = load_chains()[0], load_manifests()
-    more = (
-        ""
-        if bound.chain == best.name
-        else f"; {_why_not(cache, best.faces[0], manifests[best.faces[0]].title)}"
-    )
-    return Finding(True, "models", f"chain {bound.chain}: {', '.join(bound.names)}{more}")
-
-
-def _why_not(cache: ModelCache, name: str, title: str) -> str:
-    return f"the better {name} ({title}) is not in {cache.root}: veilcam models fetch {name}"
+def _package(package: str, *, tried: bool) -> Finding:
+    found = installed(package, tried=tried)
+    if found is None:
+        return Finding(False, "package", f"{PACKAGES[package]} is missing; {how_to_install(package)}")
+    return Finding(True, "package", f"{PACKAGES[package]} {found}")

@@ -24,9 +24,9 @@ from firmware.provision.selftest import RunsModel
 _WHAT = "The model files this build uses, what of them is here, and how to bring the rest."
 
 
-def add(verbs: "argparse._SubParsersAction[Any]") -> None:
-    """Add the verb to the command line."""
-    parser = verbs.add_parser("models", help="list, fetch and verify model files", description=_WHAT)
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.description = _WHAT
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _action(actions, "list", handle_list, "every model file and whether it is here")
     fetch = _action(
@@ -95,10 +95,12 @@ def handle_list(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"cache": str(cache.root), "chain": chain, "files": [asdict(row) for row in rows]}))
         return 0
+    names, files = max(len(row.model) for row in rows), max(len(row.file) for row in rows)
     for row in rows:
         here = "here   " if row.here else "MISSING"
         size = f"{row.bytes / 1e6:6.1f} MB"
-        print(f"{here}  {row.model:<16}{row.finds:<8}{row.file:<28}{size}  {row.source:<11}{row.licence}")
+        name = f"{row.model:<{names}}  {row.finds:<14}{row.file:<{files}}"
+        print(f"{here}  {name}{size}  {row.source:<11}{row.licence}")
     print(_summary(chain))
     return 0
 

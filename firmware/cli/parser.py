@@ -1,19 +1,37 @@
-"""Reads the command line, runs one verb, and turns errors into one line and an exit status."""
+"""Reads the command line, runs one verb, and turns errors into one line and an exit status.
+
+Only the verb that was asked for is imported: what another one needs may be missing, and `--help` is quick.
+"""
 
 import argparse
 import importlib
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
+from firmware.cli.packages import missing_package
 from firmware.errors import VeilcamError
 
-VERBS = ("run", "redact", "bench", "boards", "models", "doctor")
-"""Each verb is a module of this package with `add(subparsers)`; its parser sets `handler`."""
+VERBS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "run the camera",
+        "redact": "hide people in files",
+        "bench": "measure on this machine",
+        "boards": "list and check board profiles",
+        "models": "list, fetch and verify model files",
+        "doctor": "what this machine has and lacks",
+    }
+)
+"""Each verb is a module of this package whose `fill(parser)` adds its arguments and sets `handler`."""
 
 
-def build() -> argparse.ArgumentParser:
-    """Return the whole parser."""
+def build(verbs: Collection[str]) -> argparse.ArgumentParser:
+    """Return the parser, with the arguments of the verbs named; the others have a name and one line.
+
+    Raises:
+        DriverUnavailable: a package that one of them needs is missing.
+    """
     parser = argparse.ArgumentParser(
         prog="veilcam",
         description="Privacy camera: people are hidden on the device before any picture leaves it.",
@@ -21,19 +39,24 @@ def build() -> argparse.ArgumentParser:
         "package, 3x the camera or clip, 4x model files, 5x a detector, 60 the output, 70 the encoder; the "
         "line on standard error says what to do.",
     )
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in VERBS:
-        importlib.import_module(f"firmware.cli.{verb}").add(verbs)
+    table = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb, line in VERBS.items():
+        one = table.add_parser(verb, help=line, description=line)
+        if verb in verbs:
+            with missing_package(f"veilcam {verb}"):
+                importlib.import_module(f"firmware.cli.{verb}").fill(one)
     return parser
 
 
 def run(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
-    args = build().parse_args(argv)
-    # A core dump would hold the last unhidden frames.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        return int(args.handler(args) or 0)
+        asked = next((word for word in argv if not word.startswith("-")), "")
+        args = build([asked]).parse_args(argv)
+        # A core dump would hold the last unhidden frames.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with missing_package(f"veilcam {asked}"):
+            return int(args.handler(args) or 0)
     except VeilcamError as exc:
         print(f"veilcam: {exc}", file=sys.stderr)
         return exc.exit_code

@@ -17,15 +17,15 @@ from firmware.redact.work import Manner, Report, redact
 from firmware.state import written
 
 
-def add(verbs: "argparse._SubParsersAction[Any]") -> None:
-    """Add the verb to the command line."""
-    parser = verbs.add_parser(
-        "redact",
-        help="hide people in files",
-        description="Hides people in a picture, a clip, or all of a folder. Sound and metadata are left out. "
-        "Files that are neither picture nor clip are skipped, never copied.",
-        epilog="Exit status: 0 done, 2 wrong use, 31 no such input, 32 an input cannot be read (the others "
-        "of a folder are done), 41 no models, 60 the output cannot be written.",
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.description = (
+        "Hides people in a picture, a clip, or all of a folder. Sound and metadata are left out. "
+        "Files that are neither picture nor clip are skipped, never copied."
+    )
+    parser.epilog = (
+        "Exit status: 0 done, 2 wrong use, 31 no such input, 32 an input cannot be read (the others "
+        "of a folder are done), 41 no models, 60 the output cannot be written."
     )
     parser.add_argument("input", metavar="INPUT", type=Path, help="a picture, a clip or a folder of them")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="where to write, under the same names")

@@ -5,12 +5,11 @@ import asyncio
 import logging
 import sys
 from pathlib import Path
-from typing import Any
 
 from firmware.app import RunOptions, run_camera
 from firmware.binding import BoundDetectors
 from firmware.config.model import ModelCache, default_cache
-from firmware.config.profile import Profile, camera_from_uri, find_profile, matching_profile
+from firmware.config.profile import camera_from_uri, chosen_profile
 from firmware.config.settings import load_settings
 from firmware.stream.server import ServedAddress
 
@@ -18,13 +17,11 @@ DEFAULT_STATE = Path("/var/lib/veilcam")
 DEFAULT_LISTEN = "127.0.0.1:8080"
 
 
-def add(verbs: "argparse._SubParsersAction[Any]") -> None:
-    """Add the verb to the command line."""
-    parser = verbs.add_parser(
-        "run",
-        help="run the camera",
-        description="Runs the camera until it is stopped. The first line on standard output once it serves "
-        "is: ready ADDRESS.",
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.description = (
+        "Runs the camera until it is stopped. The first line on standard output once it serves "
+        "is: ready ADDRESS."
     )
     parser.add_argument(
         "--board", metavar="NAME|FILE", help="board profile (default: this machine's, else laptop)"
@@ -40,13 +37,6 @@ def add(verbs: "argparse._SubParsersAction[Any]") -> None:
     )
     parser.add_argument("--listen", metavar="HOST:PORT", default=DEFAULT_LISTEN, help="default: %(default)s")
     parser.set_defaults(handler=handle)
-
-
-def chosen_profile(board: str | None) -> Profile:
-    """Return the named board's profile, else this machine's own, else the laptop's."""
-    if board is not None:
-        return find_profile(board)
-    return matching_profile() or find_profile("laptop")
 
 
 def handle(args: argparse.Namespace) -> int:

@@ -93,6 +93,13 @@ def matching_profile(root: Path = Path("/")) -> Profile | None:
     return None
 
 
+def chosen_profile(board: str | None) -> Profile:
+    """Return the named board's profile, else this machine's own, else the laptop's; as `find_profile`."""
+    if board is not None:
+        return find_profile(board)
+    return matching_profile() or find_profile("laptop")
+
+
 def camera_from_uri(uri: str) -> CameraOptions:
     """Return the options of the camera that `--source URI` names.
 
