@@ -23,9 +23,10 @@ from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
 from firmware.ports import CameraInfo, SystemClock
 from firmware.state import own
+from firmware.status import CameraStatus
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
-from firmware.stream.status import CameraStatus
+from firmware.stream.viewing import viewing
 
 logger = logging.getLogger(__name__)
 
@@ -89,26 +90,15 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         )
         status = StatusBoard(flow, info, detectors, clock)
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
-        served = await parts.enter_async_context(serve(_stream(options), fanout, status, tasks))
+        told = StreamOptions(settings, options.listen)
+        seen = await viewing(told, fanout, status)
+        served = await parts.enter_async_context(serve(told, seen.routes))
+        await parts.enter_async_context(seen.viewers.admitting(tasks))
         tasks.create_task(flow.run())
         tasks.create_task(beat(status.progress, Notifier()))
         tasks.create_task(_end_when(stop))
         ready(served, detectors)
         await asyncio.get_running_loop().create_future()
-
-
-def _stream(options: RunOptions) -> StreamOptions:
-    settings = options.settings
-    return StreamOptions(
-        listen=options.listen,
-        ice_addresses=settings.ice_addresses,
-        max_viewers=settings.max_viewers,
-        tls_certificate=settings.tls_certificate,
-        tls_key=settings.tls_key,
-        host_names=settings.host_names,
-        origins=settings.origins,
-        contact=settings.contact,
-    )
 
 
 class StatusBoard:

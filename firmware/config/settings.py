@@ -1,18 +1,25 @@
 """Settings of one camera (`--settings FILE`, TOML): what its owner decides, apart from the board."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from firmware.config.strict import Strict, explain, read_toml
+from firmware.core.policy import PEOPLE, POLICIES
+
+
+def _known(policy: str) -> str:
+    if policy not in POLICIES:
+        raise ValueError(f"no such policy; choose one of {', '.join(POLICIES)}")
+    return policy
 
 
 class Settings(Strict):
     """What a camera is told by its owner; every key has a safe default."""
 
-    hide: Literal["people", "faces"] = Field(
-        default="people", description="people hides faces and bodies; faces hides faces and heads."
+    hide: Annotated[str, AfterValidator(_known)] = Field(
+        default=PEOPLE.name, description="people hides faces and bodies; faces hides faces and heads."
     )
     ice_addresses: str = Field(
         default="all",

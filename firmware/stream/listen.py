@@ -6,9 +6,9 @@ import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from firmware.config.settings import Settings
 from firmware.errors import ConfigError, PortInUse
 from firmware.stream.ice import is_loopback
-from firmware.stream.options import StreamOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ def read_listen(text: str) -> Listen:
     return Listen(bare, int(port))
 
 
-def read_tls(options: StreamOptions, listen: Listen) -> ssl.SSLContext | None:
+def read_tls(settings: Settings, listen: Listen) -> ssl.SSLContext | None:
     """Return the TLS context, or None for plain HTTP on loopback.
 
     Raises:
         ConfigError: the address is beyond loopback without a certificate, or the files are not valid.
     """
-    certificate, key = options.tls_certificate, options.tls_key
+    certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None or key is None:
         if certificate is not key:
             raise ConfigError("settings: give both tls_certificate and tls_key, or neither")

@@ -30,9 +30,13 @@ class FragmentRefused(Exception):
 
 
 class Session:
-    """A peer connection with one sending track; `id` names it in URLs, `etag` its ICE credentials."""
+    """A peer connection with one sending track.
 
-    def __init__(self, fanout: Fanout[Redacted], plan: IcePlan) -> None:
+    `id` names it in URLs, `etag` its ICE credentials, `holder` the person it was opened for.
+    """
+
+    def __init__(self, fanout: Fanout[Redacted], plan: IcePlan, holder: str) -> None:
+        self.holder = holder
         # Whoever knows the id may end the session, so it cannot be guessed.
         self.id = secrets.token_urlsafe(18)
         self.etag = f'"{secrets.token_hex(8)}"'

@@ -7,9 +7,9 @@ from aiohttp import web
 
 from firmware.core.frames import Redacted, Verdict
 from firmware.fanout import Fanout
+from firmware.status import CameraStatus, StatusSource
 from firmware.stream.ice import is_loopback
 from firmware.stream.problem import Refused
-from firmware.stream.status import CameraStatus, StatusSource
 from firmware.stream.viewers import Viewers
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from firmware.core.frames import Redacted
 from firmware.fanout import Fanout
@@ -10,6 +12,9 @@ from firmware.stream.ice import IcePolicy
 from firmware.stream.session import Session
 
 logger = logging.getLogger(__name__)
+
+ANYBODY = "anybody"
+"""The holder of a session that nobody had to log in for."""
 
 NEGOTIATE_S = 10.0
 CLOSE_S = 5.0
@@ -40,8 +45,8 @@ class Viewers:
         """Return the session of that id."""
         return self._sessions.get(name)
 
-    async def admit(self, offer: str, viewer: str) -> tuple[Session, str]:
-        """Open a session for a viewer at the address `viewer` and return it with the answer.
+    async def admit(self, offer: str, viewer: str, holder: str) -> tuple[Session, str]:
+        """Open a session of `holder` for a viewer at the address `viewer` and return it with the answer.
 
         Raises:
             TooManyViewers: the bound is reached.
@@ -50,7 +55,7 @@ class Viewers:
         """
         if len(self._sessions) >= self._most:
             raise TooManyViewers
-        session = Session(self._fanout, self._policy.plan(viewer))
+        session = Session(self._fanout, self._policy.plan(viewer), holder)
         self._sessions[session.id] = session  # before the first await, so that the bound holds
         answered = False
         try:
@@ -77,6 +82,25 @@ class Viewers:
             logger.warning("a viewer's session closed with %s", type(exc).__name__)
         return True
 
+    async def end_of(self, holder: str) -> int:
+        """End every session of a holder, as when a grant is revoked; returns how many there were."""
+        names = [name for name, session in self._sessions.items() if session.holder == holder]
+        await self._end_all(names)
+        return len(names)
+
+    @asynccontextmanager
+    async def admitting(self, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
+        """Keep the table for the length of the block; then end every session.
+
+        The task group is the caller's: an error of the reaper ends the camera, not only its server.
+        """
+        reaper = tasks.create_task(self.reap(), name="stream reaper")
+        try:
+            yield
+        finally:
+            reaper.cancel()
+            await self._end_all(list(self._sessions))
+
     async def reap(self) -> None:
         """End dead sessions for as long as the server runs."""
         while True:
@@ -90,7 +114,3 @@ class Viewers:
         async with asyncio.TaskGroup() as closing:
             for name in names:
                 closing.create_task(self.end(name))
-
-    async def close(self) -> None:
-        """End every session."""
-        await self._end_all(list(self._sessions))

@@ -8,12 +8,10 @@ from aiohttp import web
 from firmware.stream.offer import OfferMalformed, OfferUnacceptable, read_fragment
 from firmware.stream.problem import Refused
 from firmware.stream.session import FragmentRefused, NoAddress, Session
-from firmware.stream.viewers import TooManyViewers, Viewers
+from firmware.stream.viewers import ANYBODY, TooManyViewers, Viewers
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
-MAX_BODY = 64 * 1024
-"""Bytes of an offer or a fragment."""
 READ_S = 10.0
 RETRY_AFTER_S = "10"
 
@@ -48,7 +46,7 @@ class Whep:
         require_accepts(request)
         offer = await read_body(request, SDP)
         try:
-            session, answer = await self._viewers.admit(offer, request.remote or "")
+            session, answer = await self._viewers.admit(offer, request.remote or "", ANYBODY)
         except OfferMalformed as exc:
             raise Refused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
         except OfferUnacceptable as exc:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -15,11 +16,13 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 from multidict import CIMultiDict
 
+from firmware.config.settings import Settings
 from firmware.core.frames import Packet, Redacted, Verdict
 from firmware.fanout import Fanout
+from firmware.status import CameraStatus
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
-from firmware.stream.status import CameraStatus
+from firmware.stream.viewing import viewing
 
 WIDTH, HEIGHT, FPS = 1280, 720, 30
 MASK = (560, 240, 160, 200)
@@ -162,14 +165,24 @@ class Rig:
             return int((await answer.json())["viewers"])
 
 
+def options_of(listen: str = "127.0.0.1:0", connect_within_s: float = 15.0, **settings: Any) -> StreamOptions:
+    """What the server is told, with the settings that matter to a test."""
+    return StreamOptions(Settings(**settings), listen, connect_within_s)
+
+
 @asynccontextmanager
 async def rig(options: StreamOptions | None = None, *, camera: bool = False) -> AsyncIterator[Rig]:
     """Run fan-out and server, with a real encoder where `camera` is true."""
-    chosen = options or StreamOptions(listen="127.0.0.1:0", ice_addresses="loopback")
+    chosen = options or options_of(listen="127.0.0.1:0", ice_addresses="loopback")
     fake, status = FakeCamera(asyncio.get_running_loop()), Status()
     fanout = fake.fanout
     try:
-        async with asyncio.TaskGroup() as tasks, serve(chosen, fanout, status, tasks) as address:
+        seen = await viewing(chosen, fanout, status)
+        async with (
+            asyncio.TaskGroup() as tasks,
+            serve(chosen, seen.routes) as address,
+            seen.viewers.admitting(tasks),
+        ):
             if camera:
                 fake.start()
             async with ClientSession(timeout=ClientTimeout(total=15)) as http:

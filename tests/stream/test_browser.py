@@ -10,9 +10,8 @@ import pytest
 from playwright.async_api import Page
 
 from firmware.core.frames import Verdict
-from firmware.stream.options import StreamOptions
 from tests.stream.browser import PIXELS, chromium, context
-from tests.stream.rig import HEIGHT, MASK, MASK_RGB, WIDTH, Rig, rig, until
+from tests.stream.rig import HEIGHT, MASK, MASK_RGB, WIDTH, Rig, options_of, rig, until
 
 pytestmark = pytest.mark.browser
 
@@ -141,7 +140,7 @@ async def test_stop_and_watch_by_keyboard() -> None:
 
 
 async def test_the_page_reconnects_by_itself() -> None:
-    options = StreamOptions(listen="127.0.0.1:0", ice_addresses="loopback", max_viewers=1)
+    options = options_of(listen="127.0.0.1:0", ice_addresses="loopback", max_viewers=1)
     async with rig(options, camera=True) as r, chromium() as browser, context(browser) as ctx:
         taking = await opened(await ctx.new_page(), r)
         await taking.until("connection", "Live")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from multidict import CIMultiDict
 
+from firmware.config.settings import Settings
 from firmware.core.frames import Verdict
 from firmware.errors import ConfigError, PortInUse
 from firmware.stream.ice import IcePolicy, Reach
@@ -26,9 +27,9 @@ from firmware.stream.telemetry import Telemetry
 from firmware.stream.viewers import Viewers
 from tests.fanout.packets import silent_fanout
 from tests.stream.peer import candidates, strip_candidates, viewer
-from tests.stream.rig import Rig, Status, rig, until
+from tests.stream.rig import Rig, Status, options_of, rig, until
 
-LOOPBACK = StreamOptions(listen="127.0.0.1:0", ice_addresses="loopback")
+LOOPBACK = options_of(listen="127.0.0.1:0", ice_addresses="loopback")
 
 
 async def ask(rig_: Rig, method: str, path: str, **more: object) -> tuple[int, CIMultiDict[str], str]:
@@ -70,7 +71,7 @@ async def test_pages_have_security_headers_and_no_foreign_parts() -> None:
 
 
 async def test_the_notice_names_whom_to_ask_escaped() -> None:
-    async with rig(StreamOptions(listen="127.0.0.1:0", ice_addresses="loopback", contact="A <b>& Co")) as r:
+    async with rig(options_of(listen="127.0.0.1:0", ice_addresses="loopback", contact="A <b>& Co")) as r:
         _, _, body = await ask(r, "GET", "/privacy")
         assert "A &lt;b&gt;&amp; Co" in body
         assert "Nothing is recorded by this version" in body
@@ -122,7 +123,7 @@ async def test_no_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_it_listens_on_ipv6_loopback() -> None:
-    async with rig(StreamOptions(listen="[::1]:0", ice_addresses="loopback")) as r:
+    async with rig(options_of(listen="[::1]:0", ice_addresses="loopback")) as r:
         assert r.url.startswith("http://[::1]:")
         assert (await ask(r, "GET", "/healthz"))[0] == 200
 
@@ -254,7 +255,7 @@ async def test_offers_for_something_else_are_refused() -> None:
 
 
 async def test_viewers_are_bounded() -> None:
-    options = StreamOptions(listen="127.0.0.1:0", ice_addresses="loopback", max_viewers=3)
+    options = options_of(listen="127.0.0.1:0", ice_addresses="loopback", max_viewers=3)
     async with rig(options) as r, viewer() as v:
         offer = strip_candidates(await v.offer())
         found = await asyncio.gather(*(r.post(offer) for _ in range(6)))
@@ -268,7 +269,7 @@ async def test_viewers_are_bounded() -> None:
 
 
 async def test_sessions_that_never_connect_are_reaped() -> None:
-    options = StreamOptions(listen="127.0.0.1:0", ice_addresses="loopback", connect_within_s=0.6)
+    options = options_of(listen="127.0.0.1:0", ice_addresses="loopback", connect_within_s=0.6)
     async with rig(options) as r, viewer() as v:
         assert (await r.post(strip_candidates(await v.offer())))[0] == 201
         assert await r.sessions() == 1
@@ -316,7 +317,7 @@ async def test_foreign_pages_and_rebound_names_are_refused() -> None:
 
 
 async def test_configured_names_and_origins_are_let_in() -> None:
-    options = StreamOptions(
+    options = options_of(
         listen="127.0.0.1:0",
         ice_addresses="loopback",
         host_names=("Cam.Home",),
@@ -348,46 +349,37 @@ async def test_a_taken_port_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PortInUse, match=f"127.0.0.1:{port}: another program") as caught:
-            await _serve_once(StreamOptions(listen=f"127.0.0.1:{port}"))
+            await _serve_once(options_of(listen=f"127.0.0.1:{port}"))
     assert caught.value.exit_code == 13
     with pytest.raises(PortInUse):
         bind(Listen("192.0.2.1", 0))
 
 
 async def _serve_once(options: StreamOptions) -> None:
-    fanout = silent_fanout()
-    tasks = asyncio.TaskGroup()
-    async with tasks:
-        try:
-            async with serve(options, fanout, Status(), tasks):
-                pass
-        except* (ConfigError, PortInUse) as group:
-            caught = group.exceptions[0]
-        else:
-            return
-    raise caught
+    async with serve(options, []):
+        pass
 
 
 async def test_plain_http_beyond_loopback_is_refused() -> None:
     with pytest.raises(ConfigError, match="HTTPS is needed beyond loopback"):
-        await _serve_once(StreamOptions(listen="0.0.0.0:0"))
+        await _serve_once(options_of(listen="0.0.0.0:0"))
     with pytest.raises(ConfigError, match="HTTPS is needed beyond loopback"):
-        await _serve_once(StreamOptions(listen="192.0.2.1:80"))
+        await _serve_once(options_of(listen="192.0.2.1:80"))
 
 
 def test_half_a_tls_pair_or_rubbish_is_told(tmp_path: Path) -> None:
     rubbish = tmp_path / "cert.pem"
     rubbish.write_text("rubbish")
     with pytest.raises(ConfigError, match="both"):
-        read_tls(StreamOptions(tls_certificate=rubbish), Listen("127.0.0.1", 0))
+        read_tls(Settings(tls_certificate=rubbish), Listen("127.0.0.1", 0))
     for certificate in (rubbish, tmp_path / "none.pem"):
         with pytest.raises(ConfigError, match="TLS certificate"):
-            read_tls(StreamOptions(tls_certificate=certificate, tls_key=rubbish), Listen("0.0.0.0", 0))
+            read_tls(Settings(tls_certificate=certificate, tls_key=rubbish), Listen("0.0.0.0", 0))
 
 
 async def test_https_serves_with_a_certificate(tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
-    options = StreamOptions(
+    options = options_of(
         listen="127.0.0.1:0", ice_addresses="loopback", tls_certificate=certificate, tls_key=key
     )
     async with rig(options) as r:

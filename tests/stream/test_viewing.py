@@ -9,11 +9,11 @@ import pytest
 from aioice import Candidate
 
 from firmware.stream.ice import IcePlan
-from firmware.stream.options import StreamOptions
 from firmware.stream.session import Session
+from firmware.stream.viewers import ANYBODY, Viewers
 from tests.fanout.packets import silent_fanout
 from tests.stream.peer import candidates, strip_candidates, viewer
-from tests.stream.rig import HEIGHT, MASK, MASK_RGB, WIDTH, rig, until
+from tests.stream.rig import HEIGHT, MASK, MASK_RGB, WIDTH, options_of, rig, until
 
 
 async def test_zero_candidates_then_trickle_then_delete() -> None:
@@ -136,7 +136,7 @@ async def test_remote_addresses_off_loopback_are_refused_in_an_offer() -> None:
 
 async def test_session_counts_what_it_refused() -> None:
     fanout = silent_fanout()
-    session = Session(fanout, IcePlan(("127.0.0.1",), loopback_only=True))
+    session = Session(fanout, IcePlan(("127.0.0.1",), loopback_only=True), ANYBODY)
     async with viewer() as v:
         offer = await v.offer() + "a=candidate:9 1 udp 1 192.0.2.1 9 typ host\r\n"
         answer = await session.answer(offer)
@@ -153,7 +153,7 @@ async def test_an_odd_end_of_one_viewer_does_not_end_the_reaper(monkeypatch: pyt
         session._track.stop()
         raise ConnectionError
 
-    async with rig(StreamOptions(listen="127.0.0.1:0", ice_addresses="loopback", connect_within_s=0.1)) as r:
+    async with rig(options_of(listen="127.0.0.1:0", ice_addresses="loopback", connect_within_s=0.1)) as r:
         async with viewer() as v:
             with monkeypatch.context() as patch:
                 closes = Session.close
@@ -199,3 +199,18 @@ async def test_every_setting_serves_a_viewer_on_this_machine(
         _, _, answer = await r.post(await v.offer())
         await v.take(answer)
         assert (await v.frame()).width == WIDTH
+
+
+async def test_sessions_end_by_their_holder_and_nobody_elses() -> None:
+    fanout = silent_fanout()
+    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=8, connect_within_s=10)
+    async with viewer() as one, viewer() as two, viewer() as three:
+        for peer, holder in ((one, "first"), (two, "second"), (three, "first")):
+            session, answer = await viewers.admit(await peer.offer(), "127.0.0.1", holder)
+            await peer.take(answer)
+            assert session.holder == holder
+        assert await viewers.end_of("nobody") == 0
+        assert await viewers.end_of("first") == 2
+        assert len(viewers) == 1
+        assert await viewers.end_of("second") == 1
+    fanout.close()
