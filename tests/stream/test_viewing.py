@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from aioice import Candidate
 
-from firmware.stream.ice import IcePlan
+from firmware.stream.ice import IcePlan, IcePolicy, Reach
 from firmware.stream.session import Session
 from firmware.stream.viewers import ANYBODY, Viewers
 from tests.fanout.packets import silent_fanout
