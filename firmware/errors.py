@@ -14,8 +14,8 @@ VeilcamError
 ├── ModelError                     set-up mends it                                 40
 │   ├── ModelMissing                                                               41
 │   ├── WrongHash                                                                  42
-│   ├── NetworkUnavailable                                                         43
 │   └── SelfTestFailed                                                             44
+├── NetworkUnavailable             whoever runs the network mends it               43
 ├── DetectorFailed                 the supervisor restarts it, else systemd        50
 │   └── DetectorStalled                                                            51
 ├── OutputError                    the person frees space or picks another place   60
@@ -111,8 +111,8 @@ class WrongHash(ModelError):
     exit_code = 42
 
 
-class NetworkUnavailable(ModelError):
-    """A file is in no local place and its registry or address cannot be reached."""
+class NetworkUnavailable(VeilcamError):
+    """What is needed is in no local place, and its registry or address cannot be reached."""
 
     exit_code = 43
 

@@ -1,7 +1,6 @@
 """A network camera over RTSP and TCP, by PyAV; its address may hold a password and is never shown whole."""
 
 import asyncio
-import re
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +10,7 @@ import av
 from av.container import InputContainer
 
 from firmware.config.drivers import RtspOptions
+from firmware.core.address import shown
 from firmware.core.planar import planes_of
 from firmware.core.raw import RawFrame
 from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
@@ -19,14 +19,6 @@ from firmware.ports import CameraInfo
 DEFAULT_FPS = 25.0
 CLOSE_S = 1.0
 """How long closing waits for a read under way."""
-
-
-def shown(url: str) -> str:
-    """Return scheme, host and port alone: many cameras take user and password in the path or the query."""
-    # Split by hand: a password with / # or ? in it ends where urlsplit sees the host's end.
-    scheme, _, rest = url.partition("://")
-    host = rest.rpartition("@")[2]
-    return f"{scheme}://{re.split('[/?#]', host, maxsplit=1)[0]}"
 
 
 class RtspCamera:

@@ -7,10 +7,11 @@ from io import FileIO
 from pathlib import Path
 
 from firmware.config.model import sha256_of
+from firmware.core.address import shown
 from firmware.errors import NetworkUnavailable, WrongHash
 from firmware.provision.progress import Progress
 from firmware.provision.store import writing
-from firmware.provision.web import WHAT_TO_DO, RangeRefused, Web, shown
+from firmware.provision.web import WHAT_TO_DO, RangeRefused, Web
 
 CHUNK = 1 << 18
 ATTEMPTS = 3

@@ -19,8 +19,9 @@ from typing import Any, TypeAlias
 from urllib.parse import quote, urljoin, urlsplit
 
 from firmware.config.model import NpmSource, PypiSource
+from firmware.core.address import shown
 from firmware.errors import NetworkUnavailable
-from firmware.provision.web import WHAT_TO_DO, Web, shown, with_credentials_of
+from firmware.provision.web import WHAT_TO_DO, Web, with_credentials_of
 
 _SIMPLE = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 _TOOL_S = 60.0  # npm is slow to start on a small board

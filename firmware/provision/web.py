@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Queue
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from firmware.core.address import shown
 from firmware.errors import NetworkUnavailable
 
 PAGE_LIMIT = 64 << 20  # a registry's page about one package; the largest known are a tenth of this
@@ -132,9 +133,3 @@ def with_credentials_of(base: str, url: str) -> str:
     if at and (theirs.scheme, theirs.netloc) == (ours.scheme, host):
         return urlunsplit(theirs._replace(netloc=f"{userinfo}@{host}"))
     return url
-
-
-def shown(url: str) -> str:
-    """Return the address as it may be shown: no user, no password, no query."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))

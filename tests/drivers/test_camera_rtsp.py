@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from firmware.config.drivers import RtspOptions
+from firmware.core.address import shown
 from firmware.core.scene import read_number
-from firmware.drivers.camera_rtsp import RtspCamera, open_camera, shown
+from firmware.drivers.camera_rtsp import RtspCamera, open_camera
 from firmware.errors import CameraLost, SourceNotFound
 from tests.drivers.clips import write_clip
 

@@ -46,7 +46,7 @@ def test_unreachable_upstream_costs_one_line(bench: Bench, capfd: pytest.Capture
     bench.fetch()
     lines = [line for line in capfd.readouterr().err.splitlines() if "best.onnx" in line]
     assert len(lines) == 1
-    assert "going on without best.onnx: cannot reach https://127.0.0.1:1/best.onnx" in lines[0]
+    assert "going on without best.onnx: cannot reach https://127.0.0.1:1: " in lines[0]
     assert "VEILCAM_MODELS_FROM" in lines[0]
 
 
@@ -189,7 +189,7 @@ def test_an_index_without_the_file_says_so(bench: Bench) -> None:
 
 def test_a_registry_that_is_gone_is_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
-    with pytest.raises(NetworkUnavailable, match=r"cannot reach http://127\.0\.0\.1:1/simple/"):
+    with pytest.raises(NetworkUnavailable, match=r"cannot reach http://127\.0\.0\.1:1: "):
         bench.fetch()
 
 

@@ -33,7 +33,7 @@ def test_without_a_registry_fetch_ends_with_43_and_one_clear_line(tmp_path: Path
     )
     assert done.returncode == 43
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("veilcam: cannot reach http://127.0.0.1:1/simple/scikit-image/")
+    assert last.startswith("veilcam: cannot reach http://127.0.0.1:1: ")
     assert "VEILCAM_MODELS_FROM" in last
     assert done.stdout == ""
 

@@ -10,7 +10,7 @@ import pytest
 from firmware.errors import NetworkUnavailable
 from firmware.provision import registry
 from firmware.provision.registry import PythonIndex, npm_registry, pip_settings, registry_in_npm
-from firmware.provision.web import Web, shown, with_credentials_of
+from firmware.provision.web import Web, with_credentials_of
 
 
 def test_pip_configuration_file_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,6 @@ def test_credentials_stay_with_their_host() -> None:
     assert with_credentials_of(base, "https://one.invalid/f") == "https://u:p@one.invalid/f"
     assert with_credentials_of(base, "https://two.invalid/f") == "https://two.invalid/f"
     assert with_credentials_of(base, "http://one.invalid/f") == "http://one.invalid/f"
-    assert shown("https://u:p@one.invalid/f?token=1#x") == "https://one.invalid/f"
 
 
 def test_other_schemes_are_refused() -> None:
