@@ -17,7 +17,7 @@ from firmware.core.frames import Redacted
 from firmware.core.policy import POLICIES
 from firmware.errors import VeilcamError, first_error
 from firmware.fanout import Fanout
-from firmware.health import Notifier, Progress, beat
+from firmware.health import Notifier, Pulse, beat
 from firmware.pipeline.detect import Detect, LookOptions
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
@@ -93,9 +93,9 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         told = StreamOptions(settings, options.listen)
         seen = await viewing(told, fanout, status)
         served = await parts.enter_async_context(serve(told, seen.routes))
-        await parts.enter_async_context(seen.viewers.admitting(tasks))
+        await parts.enter_async_context(seen.viewers.running(tasks))
         tasks.create_task(flow.run())
-        tasks.create_task(beat(status.progress, Notifier()))
+        tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
         ready(served, detectors)
         await asyncio.get_running_loop().create_future()
@@ -132,11 +132,11 @@ class StatusBoard:
             dropped=report.dropped,
         )
 
-    def progress(self) -> Progress:
+    def pulse(self) -> Pulse:
         """Return the counters that systemd's watchdog is fed by."""
         report = self._flow.report()
         # A camera of which one detector has gone silent is blind: it does not work.
-        return Progress(report.frames, min(report.looks.values()))
+        return Pulse(report.frames, min(report.looks.values()))
 
 
 def _stop_asked() -> asyncio.Event:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Pulse:
     """Counters that rise while the camera works."""
 
     released: int
@@ -40,12 +40,12 @@ class Notifier:
                 return
 
 
-async def beat(progress: Callable[[], Progress], notifier: Notifier) -> None:
+async def beat(pulse: Callable[[], Pulse], notifier: Notifier) -> None:
     """Tell systemd that the camera is ready, then that it lives, for as long as both counters rise."""
-    before = Progress(0, 0)
+    before = Pulse(0, 0)
     ready = False
     while True:
-        now = progress()
+        now = pulse()
         if now.released > before.released and now.looks > before.looks:
             notifier.tell("WATCHDOG=1" if ready else "READY=1\nWATCHDOG=1")
             ready = True

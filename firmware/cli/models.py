@@ -53,7 +53,7 @@ def _action(
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ListedFile:
     """One file as it is listed."""
 
     model: str
@@ -66,10 +66,10 @@ class Row:
     path: str
 
 
-def _rows(cache: ModelCache, manifests: Mapping[str, Manifest]) -> Iterator[Row]:
+def _rows(cache: ModelCache, manifests: Mapping[str, Manifest]) -> Iterator[ListedFile]:
     for manifest in manifests.values():
         for artefact in manifest.artefacts.values():
-            yield Row(
+            yield ListedFile(
                 manifest.name,
                 ", ".join(manifest.finds) or "-",
                 artefact.file,

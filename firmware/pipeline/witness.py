@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from firmware.core.frames import Detection, Judgement, Kind, Verdict
 from firmware.core.policy import TIMING, Policy, Timing
 from firmware.core.raw import RawFrame
-from firmware.pipeline.track import REMEMBERED, Tracker
+from firmware.pipeline.tracker import REMEMBERED, Tracker
 
 NO_LOOK = "no look at the scene yet"
 OUT_OF_ORDER = "the camera's clock stood still or went back"

@@ -10,7 +10,7 @@ from firmware.config.model import Artefact, NpmSource, PypiSource, UpstreamSourc
 from firmware.errors import UsageError
 from firmware.provision.archive import read_members
 from firmware.provision.download import Wanted, download
-from firmware.provision.registry import (
+from firmware.provision.package_index import (
     PythonIndex,
     extra_certificates,
     npm_address,

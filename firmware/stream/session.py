@@ -18,7 +18,7 @@ from firmware.stream.aiortc_seams import (
 )
 from firmware.stream.ice import IcePlan
 from firmware.stream.offer import Fragment, OfferUnacceptable, read_offer
-from firmware.stream.track import PacketTrack
+from firmware.stream.packet_track import PacketTrack
 
 
 class NoAddress(Exception):

@@ -45,7 +45,7 @@ class Viewers:
         """Return the session of that id."""
         return self._sessions.get(name)
 
-    async def admit(self, offer: str, viewer: str, holder: str) -> tuple[Session, str]:
+    async def open(self, offer: str, viewer: str, holder: str) -> tuple[Session, str]:
         """Open a session of `holder` for a viewer at the address `viewer` and return it with the answer.
 
         Raises:
@@ -89,7 +89,7 @@ class Viewers:
         return len(names)
 
     @asynccontextmanager
-    async def admitting(self, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
+    async def running(self, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
         """Keep the table for the length of the block; then end every session.
 
         The task group is the caller's: an error of the reaper ends the camera, not only its server.

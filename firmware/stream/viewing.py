@@ -33,7 +33,7 @@ def _read(options: StreamOptions) -> tuple[IcePolicy, Pages]:
 
 
 async def viewing(options: StreamOptions, fanout: Fanout[Redacted], status: StatusSource) -> Viewing:
-    """Make everything that viewers can reach; `Viewers.admitting` lets them in.
+    """Make everything that viewers can reach; `Viewers.running` lets them in.
 
     Raises:
         ConfigError: an option is not valid.

@@ -46,7 +46,7 @@ class Whep:
         require_accepts(request)
         offer = await read_body(request, SDP)
         try:
-            session, answer = await self._viewers.admit(offer, request.remote or "", ANYBODY)
+            session, answer = await self._viewers.open(offer, request.remote or "", ANYBODY)
         except OfferMalformed as exc:
             raise Refused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
         except OfferUnacceptable as exc:

@@ -8,7 +8,7 @@ from firmware.core.geometry import Box
 from firmware.core.policy import PEOPLE, SECOND_NS, TIMING
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
-from firmware.pipeline.track import MAX_TRACKS
+from firmware.pipeline.tracker import MAX_TRACKS
 from firmware.pipeline.witness import Witness
 
 ONE = "the one source"

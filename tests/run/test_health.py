@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.health import Notifier, Progress, beat
+from firmware.health import Notifier, Pulse, beat
 
 
 @pytest.fixture
@@ -29,21 +29,21 @@ def heard(listener: socket.socket) -> list[str]:
 
 
 async def test_ready_then_alive_while_both_counters_rise(systemd: socket.socket) -> None:
-    progress = Progress(0, 0)
+    progress = Pulse(0, 0)
     notifier = Notifier({"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "20000"})
     beating = asyncio.ensure_future(beat(lambda: progress, notifier))
     await asyncio.sleep(0.05)
     assert heard(systemd) == [], "not ready before the first released frame and the first look"
-    progress = Progress(5, 0)
+    progress = Pulse(5, 0)
     await asyncio.sleep(0.05)
     assert heard(systemd) == [], "frames without looks are no life"
-    progress = Progress(6, 1)
+    progress = Pulse(6, 1)
     await asyncio.sleep(0.05)
     assert heard(systemd) == ["READY=1\nWATCHDOG=1"]
-    progress = Progress(7, 2)
+    progress = Pulse(7, 2)
     await asyncio.sleep(0.05)
     assert heard(systemd) == ["WATCHDOG=1"]
-    progress = Progress(90, 2)
+    progress = Pulse(90, 2)
     await asyncio.sleep(0.05)
     assert heard(systemd) == [], "a detector that stalls starves the watchdog"
     beating.cancel()

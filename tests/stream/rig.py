@@ -181,7 +181,7 @@ async def rig(options: StreamOptions | None = None, *, camera: bool = False) -> 
         async with (
             asyncio.TaskGroup() as tasks,
             serve(chosen, seen.routes) as address,
-            seen.viewers.admitting(tasks),
+            seen.viewers.running(tasks),
         ):
             if camera:
                 fake.start()

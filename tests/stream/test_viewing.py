@@ -206,7 +206,7 @@ async def test_sessions_end_by_their_holder_and_nobody_elses() -> None:
     viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=8, connect_within_s=10)
     async with viewer() as one, viewer() as two, viewer() as three:
         for peer, holder in ((one, "first"), (two, "second"), (three, "first")):
-            session, answer = await viewers.admit(await peer.offer(), "127.0.0.1", holder)
+            session, answer = await viewers.open(await peer.offer(), "127.0.0.1", holder)
             await peer.take(answer)
             assert session.holder == holder
         assert await viewers.end_of("nobody") == 0

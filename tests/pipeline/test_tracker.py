@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from firmware.core.frames import Detection, Kind
 from firmware.core.geometry import Box, covered
 from firmware.core.policy import SECOND_NS, TIMING
-from firmware.pipeline.track import MAX_TRACKS, Tracker
+from firmware.pipeline.tracker import MAX_TRACKS, Tracker
 
 LOOK_NS = SECOND_NS // 10
 HELD_NS = SECOND_NS // 2

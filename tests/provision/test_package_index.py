@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from firmware.errors import NetworkUnavailable
-from firmware.provision import registry
-from firmware.provision.registry import PythonIndex, npm_registry, pip_settings, registry_in_npm
+from firmware.provision import package_index as registry
+from firmware.provision.package_index import PythonIndex, npm_registry, pip_settings, registry_in_npm
 from firmware.provision.web import Web, with_credentials_of
 
 

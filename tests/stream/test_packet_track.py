@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
-from firmware.stream.track import PacketTrack
+from firmware.stream.packet_track import PacketTrack
 from tests.fanout.packets import packet, silent_fanout
 
 
