@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+from firmware.cli.memory import swaps
 from firmware.cli.packages import PACKAGES, how_to_install, installed, missing_package
 from firmware.errors import DriverUnavailable
 
@@ -48,12 +49,22 @@ def examine(board: str | None) -> Iterator[Finding]:
     numbers = installed("numpy") is not None
     for package in PACKAGES:
         yield _package(package, tried=numbers or package == "numpy")
+    yield _memory()
     try:
         with missing_package("reading boards and models"):
             told = importlib.import_module("firmware.cli.doctor_board").examine(board)
             yield from (Finding(*one) for one in told)
     except DriverUnavailable as exc:
         yield Finding(False, "board", str(exc))
+
+
+def _memory() -> Finding:
+    """Tell where unhidden frames could reach a disk; whether that is well depends on the disk."""
+    places = swaps()
+    if not places:
+        return Finding(True, "memory", "no swap: frames do not reach a disk")
+    told = f"swap on {', '.join(places)}: unhidden frames may be written there; encrypt it, or: swapoff -a"
+    return Finding(True, "memory", told)
 
 
 def _package(package: str, *, tried: bool) -> Finding:

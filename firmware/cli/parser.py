@@ -5,11 +5,11 @@ Only the verb that was asked for is imported: what another one needs may be miss
 
 import argparse
 import importlib
-import resource
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
+from firmware.cli.memory import keep_private
 from firmware.cli.packages import missing_package
 from firmware.errors import VeilcamError
 
@@ -53,8 +53,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         asked = next((word for word in argv if not word.startswith("-")), "")
         args = build([asked]).parse_args(argv)
-        # A core dump would hold the last unhidden frames.
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        keep_private()
         with missing_package(f"veilcam {asked}"):
             return int(args.handler(args) or 0)
     except VeilcamError as exc:
