@@ -45,6 +45,8 @@ class Worker:
         """Begin `call` and return its future; calls must not overlap."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
+        # Whoever began the call may be gone when it fails; then nobody asks, and asyncio need not complain.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._jobs.put_nowait((loop, future, call))
         return future
 

@@ -1,6 +1,7 @@
 """Mailbox, hold, worker and the detectors' picture."""
 
 import asyncio
+import gc
 import threading
 
 import numpy as np
@@ -93,6 +94,20 @@ async def test_worker_returns_raises_and_accounts_for_its_thread() -> None:
             await worker.start(fail)
         await worker.start(lambda: sum(range(200_000)))
     assert worker.cpu_ns > 0
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_not_complained_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail() -> None:
+        raise KeyError("inside")
+
+    async with Worker("test-worker") as worker:
+        worker.start(fail)
+        await asyncio.sleep(0.05)
+        gc.collect()
+        await asyncio.sleep(0)
+    assert "never retrieved" not in caplog.text
 
 
 def test_detector_picture_keeps_aspect_and_colour() -> None:
