@@ -1,11 +1,49 @@
 """Checks an SDP offer or a trickle fragment before aiortc sees it: little is allowed."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 MAX_CANDIDATES = 32
-"""Remote candidates per offer or fragment; each one makes the camera send checks."""
+"""Remote candidates per session; each one makes the camera send checks."""
+MAX_LINES = 1024
+"""Browsers' own offers have two to four hundred."""
+
+KEPT: Mapping[str, int] = MappingProxyType(
+    {
+        "group": 2,
+        "ice-ufrag": 1,
+        "ice-pwd": 1,
+        "ice-options": 2,
+        "fingerprint": 4,
+        "setup": 1,
+        "mid": 1,
+        "msid-semantic": 2,
+        "extmap-allow-mixed": 1,
+        "extmap": 48,
+        "sendrecv": 1,
+        "recvonly": 1,
+        "sendonly": 1,
+        "inactive": 1,
+        "msid": 4,
+        "rtcp": 1,
+        "rtcp-mux": 1,
+        "rtcp-rsize": 1,
+        "rtpmap": 64,
+        "fmtp": 64,
+        "rtcp-fb": 256,
+        "candidate": MAX_CANDIDATES,
+        "end-of-candidates": 1,
+    }
+)
+"""Attributes that aiortc is shown, and how many of each in one part; the rest of an offer is left out.
+
+aiortc multiplies some with others and searches lists of all of them: 1,300 `rtpmap` times 2,300 `rtcp-fb`
+held up the camera for eight seconds.
+"""
+MAX_FEEDBACK_FOR_ALL = 16
+"""`rtcp-fb:*` lines, each of which counts for every payload type."""
 _MEDIA = re.compile(r"m=(audio|video) \d{1,5} [A-Z/]{1,32} \d{1,3}( \d{1,3}){0,63}")
 _MID = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 _FINGERPRINT = re.compile(r"sha-(256|384|512) [0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31,63}")
@@ -27,6 +65,8 @@ class Section:
 
     head: str
     attributes: Sequence[tuple[str, str]]
+    lines: Sequence[str] = ()
+    """The other lines, as they are: version, origin, name, connection, times."""
 
     def values(self, name: str) -> list[str]:
         """Return the values of every attribute of that name."""
@@ -44,28 +84,34 @@ def sections(text: str) -> list[Section]:
     Raises:
         OfferMalformed: a line is not `letter=value` in printable characters.
     """
-    parts: list[tuple[str, list[tuple[str, str]]]] = [("", [])]
-    for line in text.split("\n"):
+    parts: list[tuple[str, list[tuple[str, str]], list[str]]] = [("", [], [])]
+    lines = text.split("\n", MAX_LINES)
+    if len(lines) > MAX_LINES:
+        raise OfferMalformed(f"the body has more than {MAX_LINES} lines")
+    for line in lines:
         line = line.removesuffix("\r")  # noqa: PLW2901 - the same line without its ending
         if not line:
             continue
         if line[1:2] != "=" or not line.isprintable():
             raise OfferMalformed("a line is not of the form letter=value")
         if line.startswith("m="):
-            parts.append((line, []))
+            parts.append((line, [], []))
         elif line.startswith("a="):
             name, _, value = line[2:].partition(":")
             parts[-1][1].append((name, value))
-    return [Section(head, attributes) for head, attributes in parts]
+        else:
+            parts[-1][2].append(line)
+    return [Section(*part) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An offer that passed every check; `kinds` in the order of its media."""
+    """An offer that passed every check; `kinds` in the order of its media, `text` what aiortc is shown."""
 
     text: str
     kinds: Sequence[str]
     ufrag: str
+    candidates: int
 
 
 def read_offer(text: str) -> Offer:
@@ -87,11 +133,27 @@ def read_offer(text: str) -> Offer:
         )
     for part in media:
         _check_media(session, part)
-    if sum(len(part.values("candidate")) for part in media) > MAX_CANDIDATES:
+    candidates = sum(len(part.values("candidate")) for part in media)
+    if candidates > MAX_CANDIDATES:
         raise OfferUnacceptable(f"the offer has more than {MAX_CANDIDATES} candidates")
     _check_bundle(session, media)
     ufrag = (media[0].values("ice-ufrag") or session.values("ice-ufrag"))[0]
-    return Offer(text, [part.kind for part in media], ufrag.strip())
+    kept = "".join(_kept(part) for part in (session, *media))
+    return Offer(kept, [part.kind for part in media], ufrag.strip(), candidates)
+
+
+def _kept(part: Section) -> str:
+    """Return a part with the known attributes; raises OfferUnacceptable where there are too many of one."""
+    lines = [part.head] if part.head else []
+    lines += part.lines
+    for name, most in KEPT.items():
+        if len(part.values(name)) > most:
+            raise OfferUnacceptable(f"the offer has more than {most} {name} attributes in one media")
+    if sum(value.startswith("*") for value in part.values("rtcp-fb")) > MAX_FEEDBACK_FOR_ALL:
+        raise OfferUnacceptable(f"the offer has more than {MAX_FEEDBACK_FOR_ALL} rtcp-fb for all payloads")
+    known = [(name, value) for name, value in part.attributes if name in KEPT]
+    lines += [f"a={name}:{value}" if value else f"a={name}" for name, value in known]
+    return "".join(f"{line}\r\n" for line in lines)
 
 
 def _check_bundle(session: Section, media: Sequence[Section]) -> None:

@@ -17,7 +17,7 @@ from firmware.stream.aiortc_seams import (
     require_parsable,
 )
 from firmware.stream.ice import IcePlan
-from firmware.stream.offer import Fragment, OfferUnacceptable, read_offer
+from firmware.stream.offer import MAX_CANDIDATES, Fragment, OfferUnacceptable, read_offer
 from firmware.stream.packet_track import PacketTrack
 
 
@@ -43,6 +43,7 @@ class Session:
         self._fanout = fanout
         self._plan = plan
         self._ufrag = ""
+        self._candidates = 0
         # An empty list and not None: None would mean a public STUN server.
         self._peer = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
@@ -59,11 +60,11 @@ class Session:
             NoAddress: there is no address to offer.
         """
         offer = read_offer(text)
-        self._ufrag = offer.ufrag
+        self._ufrag, self._candidates = offer.ufrag, offer.candidates
         self._prepare(offer.kinds)
         try:
-            require_parsable(text)
-            await self._peer.setRemoteDescription(RTCSessionDescription(sdp=text, type="offer"))
+            require_parsable(offer.text)
+            await self._peer.setRemoteDescription(RTCSessionDescription(sdp=offer.text, type="offer"))
             self._require_one_transport()
             await self._peer.setLocalDescription(await self._peer.createAnswer())
         except NEGOTIATION_ERRORS as exc:
@@ -99,6 +100,9 @@ class Session:
         """Add a viewer's later candidates; raises FragmentRefused for other credentials."""
         if fragment.ufrag not in (None, self._ufrag):
             raise FragmentRefused("this camera does not restart ICE; open a new session")
+        self._candidates += len(fragment.candidates)
+        if self._candidates > MAX_CANDIDATES:
+            raise FragmentRefused(f"a session has at most {MAX_CANDIDATES} candidates")
         for text in fragment.candidates:
             try:
                 candidate = parse_candidate(text)
