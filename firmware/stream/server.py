@@ -40,7 +40,8 @@ def build(options: StreamOptions, listen: Listen, routes: Sequence[Routes]) -> w
     """Return the web application: every route behind the same admission, headers and problem documents."""
     rules = Admission(
         listen.loopback,
-        frozenset(name.lower() for name in options.settings.host_names),
+        # Loopback has more addresses than its names: whoever listens on 127.0.0.2 is asked by that name.
+        frozenset((listen.host, *(name.lower() for name in options.settings.host_names))),
         frozenset(options.settings.origins),
     )
     app = web.Application(client_max_size=MAX_BODY, middlewares=[problems, admit(rules)])

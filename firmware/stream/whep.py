@@ -12,6 +12,7 @@ from firmware.stream.viewers import ANYBODY, TooManyViewers, Viewers
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+RAW_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 READ_S = 10.0
 RETRY_AFTER_S = "10"
 
@@ -39,6 +40,8 @@ class Whep:
 
     async def raw(self, request: web.Request) -> web.Response:
         """Refuse: grants do not exist in this version, so nobody holds one."""
+        if request.method not in RAW_METHODS:
+            raise web.HTTPMethodNotAllowed(request.method, RAW_METHODS)
         raise Refused(HTTPStatus.FORBIDDEN, "raw pictures need a live grant")
 
     async def open(self, request: web.Request) -> web.Response:

@@ -128,6 +128,14 @@ async def test_it_listens_on_ipv6_loopback() -> None:
         assert (await ask(r, "GET", "/healthz"))[0] == 200
 
 
+async def test_it_answers_by_every_address_of_loopback_that_it_listens_on() -> None:
+    async with rig(options_of(listen="127.0.0.2:0", ice_addresses="loopback")) as r:
+        assert r.url.startswith("http://127.0.0.2:")
+        assert (await ask(r, "GET", "/healthz"))[0] == 200
+        found = await ask(r, "GET", "/healthz", headers={"Host": "127.0.0.3"})
+        assert_problem(found, 421)
+
+
 async def test_raw_is_refused_whatever_is_asked() -> None:
     async with rig() as r, viewer() as v:
         offer = await v.offer()
@@ -143,6 +151,7 @@ async def test_raw_is_refused_whatever_is_asked() -> None:
                 found = await ask(r, method, path, data=offer, headers=headers)
                 assert_problem(found, 403)
                 assert "live grant" in found[2]
+            assert_problem(await ask(r, "TRACE", path), 405)
         for path in ("/whep/RAW", "/whep/raw%2F", "/whep/%72aw", "/whep/redacted/raw", "/whep"):
             code, _, _ = await ask(r, "POST", path, data=offer, headers=headers)
             assert code in (403, 404, 405), path
