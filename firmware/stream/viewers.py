@@ -16,13 +16,16 @@ logger = logging.getLogger(__name__)
 ANYBODY = "anybody"
 """The holder of a session that nobody had to log in for."""
 
+WAITING = 4
+"""Sessions of one address that may be under way at the same time; a quarter of all where that is more."""
+
 NEGOTIATE_S = 10.0
 CLOSE_S = 5.0
 REAP_EVERY_S = 0.5
 
 
 class TooManyViewers(Exception):
-    """The bound on sessions is reached."""
+    """The bound on sessions, or on those of one address that do not connect, is reached."""
 
 
 class Viewers:
@@ -36,6 +39,7 @@ class Viewers:
         self._most = most
         self._within = connect_within_s
         self._sessions: dict[str, Session] = {}
+        self._addresses: dict[str, str] = {}
         self.reaped = 0
 
     def __len__(self) -> int:
@@ -53,10 +57,11 @@ class Viewers:
             OfferMalformed, OfferUnacceptable, NoAddress: see `Session.answer`.
             TimeoutError: the negotiation took too long.
         """
-        if len(self._sessions) >= self._most:
+        if len(self._sessions) >= self._most or self._waiting(viewer) >= max(WAITING, self._most // 4):
             raise TooManyViewers
         session = Session(self._fanout, self._policy.plan(viewer), holder)
         self._sessions[session.id] = session  # before the first await, so that the bound holds
+        self._addresses[session.id] = viewer
         answered = False
         try:
             async with asyncio.timeout(NEGOTIATE_S):
@@ -67,8 +72,14 @@ class Viewers:
                 await self.end(session.id)
         return session, answer
 
+    def _waiting(self, viewer: str) -> int:
+        """Count an address's sessions that are not connected: who never connects takes few places."""
+        mine = (name for name, address in self._addresses.items() if address == viewer)
+        return sum(not self._sessions[name].connected for name in mine)
+
     async def end(self, name: str) -> bool:
         """End a session; returns False where there is none of that id."""
+        self._addresses.pop(name, None)
         session = self._sessions.pop(name, None)
         if session is None:
             return False

@@ -24,7 +24,7 @@ from firmware.stream.options import StreamOptions
 from firmware.stream.problem import Refused
 from firmware.stream.server import serve
 from firmware.stream.telemetry import Telemetry
-from firmware.stream.viewers import Viewers
+from firmware.stream.viewers import TooManyViewers, Viewers
 from tests.fanout.packets import silent_fanout
 from tests.stream.peer import candidates, strip_candidates, viewer
 from tests.stream.rig import Rig, Status, options_of, rig, until
@@ -275,6 +275,21 @@ async def test_viewers_are_bounded() -> None:
         location = next(headers["Location"] for code, headers, _ in found if code == 201)
         assert (await ask(r, "DELETE", location))[0] == 200
         assert (await r.post(offer))[0] == 201
+
+
+async def test_one_who_never_connects_leaves_places_to_others() -> None:
+    async with rig(options_of(ice_addresses="loopback", max_viewers=16)) as r, viewer() as v:
+        offer = await v.offer()
+        codes = [(await r.post(offer))[0] for _ in range(8)]
+        assert codes == [201] * 4 + [503] * 4
+        assert await r.sessions() == 4
+    viewers = Viewers(silent_fanout(), IcePolicy(Reach.LOOPBACK), most=16, connect_within_s=9)
+    for address in ["192.0.2.1"] * 4 + ["192.0.2.2"]:
+        await viewers.open(offer, address, "anybody")
+    with pytest.raises(TooManyViewers):
+        await viewers.open(offer, "192.0.2.1", "anybody")
+    assert await viewers.end_of("anybody") == 5
+    assert viewers._addresses == {}
 
 
 async def test_sessions_that_never_connect_are_reaped() -> None:
