@@ -1,5 +1,6 @@
 """Opens clips by PyAV, and nothing else that a file's name or content could make of it."""
 
+import os
 from pathlib import Path
 
 import av
@@ -25,16 +26,15 @@ def open_clip(path: Path) -> InputContainer:
         SourceNotFound: it is not there or may not be read.
         SourceCorrupt: it is no clip.
     """
+    # Asked and not tried: a pipe must not be opened twice. What FFmpeg says of a file it may not read, it
+    # says of an address in a file, too.
+    if not path.exists():
+        raise SourceNotFound(f"{path}: no such file")
+    if not os.access(path, os.R_OK):
+        raise SourceNotFound(f"{path}: may not be read; check its permissions")
     try:
-        # By us first: what FFmpeg says of a file it may not read, it says of an address in the file, too.
-        with path.open("rb"):
-            pass
         return av.open(f"file:{path.absolute()}", "r", metadata_errors="ignore", container_options=LIMITS)
-    except FileNotFoundError as exc:
-        raise SourceNotFound(f"{path}: no such file") from exc
     except (av.FFmpegError, OSError) as exc:
-        if isinstance(exc, PermissionError) and not isinstance(exc, av.FFmpegError):
-            raise SourceNotFound(f"{path}: may not be read; check its permissions") from exc
         raise SourceCorrupt(f"{path}: not a clip that can be read: {exc.strerror}; copy it again") from exc
 
 
