@@ -76,7 +76,7 @@ def bind_detectors(
     for name in chain.live:
         manifest = manifests[name]
         size = _live_size(manifest, look)
-        options, artefact = _runnable(manifest, size, drivers)
+        options, artefact = runnable(manifest, drivers, size)
         read = partial(cache.read, manifest, artefact)
         read()  # a wrong file is told now, not when the camera has been opened
         model = LoadedModel(manifest, read, (size.width, size.height), manifest.live())
@@ -92,13 +92,20 @@ def _live_size(manifest: Manifest, look: LookProfile) -> InputSize:
     return manifest.realtime_small or manifest.realtime if look.size == "small" else manifest.realtime
 
 
-def _runnable(
-    manifest: Manifest, size: InputSize, drivers: Sequence[DetectorOptions]
+def runnable(
+    manifest: Manifest, drivers: Sequence[DetectorOptions], size: InputSize | None = None
 ) -> tuple[DetectorOptions, Artefact]:
-    """Return the first driver of the board that has a file of this model for pictures of this size."""
+    """Return the first of the drivers that has a file of this model, and the file.
+
+    With `size` only a file that takes pictures of this size will do.
+
+    Raises:
+        DriverUnavailable: none of them has.
+    """
     for options in drivers:
         for artefact in manifest.artefacts.values():
-            fits = (artefact.width, artefact.height) in {(None, None), (size.width, size.height)}
+            made_for = (artefact.width, artefact.height)
+            fits = size is None or made_for in {(None, None), (size.width, size.height)}
             if artefact.runtime == options.driver and fits:
                 return options, artefact
     raise DriverUnavailable(

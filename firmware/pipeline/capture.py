@@ -31,10 +31,7 @@ class Capture:
     @property
     def dropped(self) -> Counter[str]:
         """Frames that were displaced by newer ones, by the name of the outlet."""
-        return self._dropped + Counter({name: 0 for name, _ in self._outlets}) + self._now()
-
-    def _now(self) -> Counter[str]:
-        counted: Counter[str] = Counter()
+        counted = self._dropped.copy()
         for name, outlet in self._outlets:
             counted[name] += outlet.dropped
         return counted

@@ -8,6 +8,7 @@ Whatever the second pass meets that the first has not seen is hidden whole.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from firmware.config.profile import LookProfile
 from firmware.core.frames import Detection, Judgement, Kind, RedactedFrame, Verdict
 from firmware.core.policy import SECOND_NS, TIMING, Policy
 from firmware.core.raw import RawFrame
@@ -19,9 +20,8 @@ from firmware.ports import Detector
 from firmware.redact.look import Eye, look
 from firmware.redact.tracks import filled
 
-LIVE_LOOKS_PER_S = 10.0
-"""As often as a camera looks (`config.profile.LookProfile`)."""
-
+LIVE_LOOKS_PER_S = LookProfile().rate_hz
+"""As often as a camera looks whose board says nothing else."""
 
 BLIND = Judgement(Verdict.BLIND)
 Plan = Sequence[Judgement]

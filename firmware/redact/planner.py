@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from functools import partial
 
-from firmware.binding import bind_detectors
+from firmware.binding import bind_detectors, runnable
 from firmware.config.drivers import DetectorOptions, OnnxOptions, TfliteOptions
 from firmware.config.model import (
     LoadedModel,
@@ -35,12 +35,7 @@ async def thorough_planner(stack: AsyncExitStack, cache: ModelCache, chain: str,
 
 
 async def _eye(stack: AsyncExitStack, cache: ModelCache, manifest: Manifest, threads: int) -> Eye:
-    options, artefact = next(
-        (options, artefact)
-        for options in _drivers(threads)
-        for artefact in manifest.artefacts.values()
-        if artefact.runtime == options.driver
-    )
+    options, artefact = runnable(manifest, _drivers(threads))
     fixed = None if artefact.width is None or artefact.height is None else (artefact.width, artefact.height)
     model = LoadedModel(manifest, partial(cache.read, manifest, artefact), fixed, manifest.many())
     opener = load("detector", DETECTORS, options.driver).open_detector

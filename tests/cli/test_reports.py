@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from firmware.config.model import ModelCache
+from firmware.config.model import ModelCache, choose_chain, load_manifests
 from tests.cli.test_bad_input import veilcam
 
 pytestmark = pytest.mark.models
@@ -56,7 +56,9 @@ def test_doctor_is_well_on_the_laptop_and_names_the_chain(model_cache: ModelCach
     findings = told(veilcam("doctor", "--board", "laptop", "--json"))
     assert all(finding["ok"] for finding in findings)
     (models,) = [finding for finding in findings if finding["what"] == "models"]
-    assert models["detail"].startswith("chain ")
+    chain = choose_chain(model_cache, load_manifests())
+    assert models["detail"].startswith(f"chain {chain.name}: ")
+    assert all(name in models["detail"] for name in chain.live)
 
 
 def test_doctor_tells_what_a_board_lacks() -> None:

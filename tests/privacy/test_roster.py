@@ -9,7 +9,7 @@ import firmware
 PACKAGE = Path(firmware.__file__).parent
 RAW_MODULE = "firmware.core.raw"
 RAW_NAMES = {"RawFrame", "DetectorPicture"}
-RAW_ATTRIBUTES = {"capture", "lores", "bgr"}
+RAW_ATTRIBUTES = {"capture", "lores", "bgr", "outlet"}
 """What gives raw pixels without naming their type."""
 ROSTER = tomllib.loads((Path(__file__).parent / "roster.toml").read_text(encoding="utf-8"))["frames"]
 
@@ -85,5 +85,6 @@ def test_a_new_consumer_would_be_found() -> None:
         "import importlib; importlib.import_module('firmware.core.raw')",
         "import firmware.core as core\ncore.raw.RawFrame",
         "async def peek(camera): return camera.capture()",
+        "async def peek(flow):\n    with flow.outlet('x') as frames: return await frames.take()",
     ]
     assert [text for text in sneaky if not touches_raw(ast.parse(text))] == []

@@ -1,12 +1,14 @@
 """Views: what a look sees, and where its boxes lie in the whole picture."""
 
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware.config.model import Looks
 from firmware.core.frames import Detection, Kind, Planes
 from firmware.core.geometry import Box, iou
 from firmware.core.raw import DetectorPicture, RawFrame
@@ -40,6 +42,10 @@ def test_tiles_cover_the_picture_and_stay_in_it(width: int, height: int, across:
         assert spans[0][0] == 0
         assert spans[-1][1] == (width if axis == 0 else height)
         assert all(after[0] <= before[1] for before, after in pairwise(spans))
+
+
+def test_manifests_can_name_every_plan_and_no_other() -> None:
+    assert set(get_args(Looks)) == set(offline_views.VIEWS)
 
 
 @pytest.mark.parametrize("plan", PLANS)
