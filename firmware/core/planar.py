@@ -10,6 +10,13 @@ TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTAT
 """Display rotation, in degrees against the clock as PyAV tells it."""
 
 
+def stamp_of(frame: av.VideoFrame) -> int | None:
+    """Return a decoded frame's own time stamp in nanoseconds; None where it has none."""
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return round(frame.pts * frame.time_base * 10**9)
+
+
 def planes_of(frame: av.VideoFrame, width: int, height: int) -> Planes:
     """Return a decoded frame as planes of even `width` x `height`, without copying where it fits already."""
     if frame.format.name != "yuv420p":

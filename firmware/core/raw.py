@@ -6,6 +6,7 @@ from typing import final
 
 from firmware.core.frames import Plane, Planes
 from firmware.core.geometry import Box
+from firmware.core.moment import Moment
 
 
 @final
@@ -13,8 +14,10 @@ from firmware.core.geometry import Box
 class RawFrame:
     """A lease on a camera buffer: full-resolution planar YUV 4:2:0 as the camera gave it.
 
-    `captured_ns` is monotonic. `lores` is a smaller picture of the same instant where the camera makes
-    one. Whoever holds the last reference calls `release` exactly once; planes are not touched after it.
+    `captured_ns` is monotonic, and by the source's own clock where it has one; `arrived_ns` is when the frame
+    came (None: the same); `timeline` says which frames' times can be compared (see `core.moment`). `lores` is
+    a smaller picture of the same instant where the camera makes one. Whoever holds the last reference calls
+    `release` exactly once; planes are not touched after it.
     """
 
     planes: Planes = field(repr=False)
@@ -22,7 +25,15 @@ class RawFrame:
     seq: int
     lores: Planes | None = field(default=None, repr=False)
     on_release: Callable[[], None] | None = field(default=None, repr=False)
+    arrived_ns: int | None = None
+    timeline: int | None = 0
     _leases: int = field(default=1, repr=False)
+
+    @property
+    def moment(self) -> Moment:
+        """When it was."""
+        arrived = self.captured_ns if self.arrived_ns is None else self.arrived_ns
+        return Moment(self.seq, self.captured_ns, arrived, self.timeline)
 
     def lease(self) -> "RawFrame":
         """Take one more lease; it needs one more `release`."""
@@ -49,6 +60,5 @@ class DetectorPicture:
     """
 
     bgr: Plane = field(repr=False)
-    captured_ns: int
-    seq: int
+    moment: Moment
     part: Box

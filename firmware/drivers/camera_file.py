@@ -15,12 +15,15 @@ from firmware.config.drivers import FileOptions
 from firmware.core.clip_file import open_clip, video_of
 from firmware.core.frames import Planes
 from firmware.core.pace import Pace
-from firmware.core.planar import even_planes
+from firmware.core.planar import even_planes, stamp_of
 from firmware.core.raw import RawFrame
 from firmware.errors import CameraLost, EndOfSource, SourceCorrupt
 from firmware.ports import CameraInfo
 
 DEFAULT_FPS = 25.0
+LONGEST_STEP_NS = 1_000_000_000
+"""A longer pause in a clip is shortened to this, which is still no time that anybody is followed through."""
+
 CLOSE_S = 1.0
 """How long closing waits for a read under way."""
 
@@ -38,10 +41,14 @@ class FileCamera:
         first = self._pull()
         if first is None:
             raise SourceCorrupt(f"{options.path}: holds no picture; the file is incomplete, copy it again")
-        self._first: Planes | None = even_planes(first)
+        self._first: av.VideoFrame | None = first
+        size = even_planes(first)
         fps = float(self._stream.average_rate or DEFAULT_FPS)
-        self.info = CameraInfo(self._first.width, self._first.height, fps, options.path)
-        self._pace = Pace(round(1e9 / fps) if options.realtime else 0)
+        self.info = CameraInfo(size.width, size.height, fps, options.path)
+        self._period = round(1e9 / fps)
+        self._pace = Pace(self._period)
+        self._stamp: int | None = None
+        self._due = time.monotonic_ns()
 
     def capture(self) -> RawFrame:
         """Wait until the next frame is due and decode it.
@@ -51,25 +58,35 @@ class FileCamera:
             CameraLost: the clip breaks off, as an unplugged camera does, or changes its size.
         """
         with self._reading:
-            planes = self._next()
-        due = self._pace.next_due(time.monotonic_ns()) if self._options.realtime else time.monotonic_ns()
-        time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
+            planes, step = self._next()
+        if self._options.realtime:
+            self._due = self._pace.next_due(time.monotonic_ns(), step)
+            time.sleep(max(0, self._due - time.monotonic_ns()) / 1e9)
+        else:
+            self._due += step
         seq, self._seq = self._seq, self._seq + 1
-        return RawFrame(planes, due, seq)
+        return RawFrame(planes, self._due, seq, arrived_ns=time.monotonic_ns())
 
     def close(self) -> None:
         """Close the clip, unless a read hangs in it: what a thread still reads must not be freed."""
         if self._reading.acquire(timeout=CLOSE_S):
             self._container.close()
 
-    def _next(self) -> Planes:
-        planes, self._first = self._first, None
-        if planes is not None:
-            return planes
-        planes = even_planes(self._pull() or self._again())
+    def _next(self) -> tuple[Planes, int]:
+        """Return the next picture and how many nanoseconds after the last one it is."""
+        first, self._first = self._first, None
+        frame = first or self._pull() or self._again()
+        planes = even_planes(frame)
         if (planes.width, planes.height) != (self.info.width, self.info.height):
             raise CameraLost(f"{self._options.path}: changes its picture size; cut the clip where it does")
-        return planes
+        return planes, self._step(frame)
+
+    def _step(self, frame: av.VideoFrame) -> int:
+        """Return the clip's own time between two pictures; its nominal one where the stamps do not rise."""
+        last, self._stamp = self._stamp, stamp_of(frame)
+        if last is None or self._stamp is None or self._stamp <= last:
+            return self._period
+        return min(self._stamp - last, LONGEST_STEP_NS)
 
     def _pull(self) -> av.VideoFrame | None:
         frame = next(self._frames, None)

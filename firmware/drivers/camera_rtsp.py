@@ -1,4 +1,8 @@
-"""A network camera over RTSP and TCP, by PyAV; its address may hold a password and is never shown whole."""
+"""A network camera over RTSP and TCP, by PyAV; its address may hold a password and is never shown whole.
+
+A connection may stall and then burst: when a frame was, the camera's own clock tells (RTP); where that
+contradicts the arrival, nobody knows.
+"""
 
 import asyncio
 import threading
@@ -11,7 +15,8 @@ from av.container import InputContainer
 
 from firmware.config.drivers import RtspOptions
 from firmware.core.address import shown
-from firmware.core.planar import planes_of
+from firmware.core.moment import SourceClock
+from firmware.core.planar import planes_of, stamp_of
 from firmware.core.raw import RawFrame
 from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
 from firmware.ports import CameraInfo
@@ -39,6 +44,7 @@ class RtspCamera:
         size = self._first.width // 2 * 2, self._first.height // 2 * 2
         self.info = CameraInfo(*size, float(stream.average_rate or DEFAULT_FPS), self._name)
         self._seq = 0
+        self._clock = SourceClock()
 
     def capture(self) -> RawFrame:
         """Wait for the next frame; raises CameraLost when the connection ends or the picture changes size."""
@@ -52,7 +58,8 @@ class RtspCamera:
             raise CameraLost(f"{self._name}: the picture changed its size; restart to take the new one")
         seq, self._seq = self._seq, self._seq + 1
         planes = planes_of(frame, self.info.width, self.info.height)
-        return RawFrame(planes, time.monotonic_ns(), seq)
+        at = self._clock.moment(seq, stamp_of(frame), time.monotonic_ns())
+        return RawFrame(planes, at.captured_ns, seq, arrived_ns=at.arrived_ns, timeline=at.timeline)
 
     def close(self) -> None:
         """End the connection, unless a read hangs in it: what a thread still reads must not be freed."""

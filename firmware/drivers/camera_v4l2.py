@@ -2,8 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -12,6 +14,7 @@ from linuxpy.video.device import Device, PixelFormat, VideoCapture
 
 from firmware.config.drivers import V4l2Options
 from firmware.core.frames import Plane, Planes
+from firmware.core.moment import SourceClock
 from firmware.core.planar import planes_of, planes_of_nv12, planes_of_yuyv
 from firmware.core.raw import RawFrame
 from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
@@ -44,20 +47,33 @@ def _i420(data: Plane, width: int, height: int) -> Planes:
     return Planes.of(data[: width * height * 3 // 2].reshape(height * 3 // 2, width))
 
 
-FORMATS: dict[PixelFormat, Callable[[], Unpack]] = {
-    PixelFormat.YUV420: lambda: _i420,
-    PixelFormat.NV12: lambda: planes_of_nv12,
-    PixelFormat.YUYV: lambda: planes_of_yuyv,
-    PixelFormat.MJPEG: MotionJpeg,
-}
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How pictures of one format lie in memory, where it has rows at all: bytes of a pixel row's first plane
+    and of all planes, per pixel."""
 
-ROWS: dict[PixelFormat, Callable[[int], Container[int]]] = {
-    PixelFormat.YUV420: lambda width: (width,),
-    PixelFormat.NV12: lambda width: (width,),
-    PixelFormat.YUYV: lambda width: (2 * width,),
-    PixelFormat.MJPEG: lambda width: range(2**32),
+    unpack: Callable[[], Unpack]
+    row: int = 0
+    whole: Fraction = Fraction(0)
+
+    def takes(self, width: int, height: int, bytes_per_line: int) -> bool:
+        """Tell whether a device's rows are what they seem; padded or odd ones would be taken for pixels."""
+        if not self.row:
+            return True
+        return bytes_per_line == self.row * width and width % 2 == 0 and height % 2 == 0
+
+    def picture_bytes(self, width: int, height: int) -> int | None:
+        """Return the bytes of one picture; None where they vary."""
+        return int(self.whole * width * height) if self.row else None
+
+
+LAYOUTS: dict[PixelFormat, Layout] = {
+    PixelFormat.YUV420: Layout(lambda: _i420, 1, Fraction(3, 2)),
+    PixelFormat.NV12: Layout(lambda: planes_of_nv12, 1, Fraction(3, 2)),
+    PixelFormat.YUYV: Layout(lambda: planes_of_yuyv, 2, Fraction(2)),
+    PixelFormat.MJPEG: Layout(MotionJpeg),
 }
-"""Bytes from row to row that are taken, by the width in pixels."""
+"""In the order of liking."""
 
 
 class V4l2Camera:
@@ -71,6 +87,7 @@ class V4l2Camera:
             stream = VideoCapture(device, size=4)
             self._unpack = _choose_format(stream, options)
             chosen = stream.get_format()
+            self._bytes = LAYOUTS[chosen.pixel_format].picture_bytes(chosen.width, chosen.height)
             stream.set_fps(options.fps)
             self.info = CameraInfo(chosen.width // 2 * 2, chosen.height // 2 * 2, options.fps, options.device)
             self._frames = iter(self._open.enter_context(stream))
@@ -80,6 +97,7 @@ class V4l2Camera:
                 f"{options.device}: {exc.strerror or exc}; plug the camera in, or see: ls /dev/video*"
             ) from exc
         self._seq = 0
+        self._clock = SourceClock()
 
     def capture(self) -> RawFrame:
         """Wait for the next frame; raises CameraLost when the device is gone or sends half a picture."""
@@ -91,11 +109,15 @@ class V4l2Camera:
         seq, self._seq = self._seq, self._seq + 1
         # linuxpy hands out the driver's buffer, which is queued again with the next frame: take a copy.
         data = np.frombuffer(frame.data, np.uint8).copy()
-        try:
-            planes = self._unpack(data, self.info.width, self.info.height)
-        except ValueError as exc:
-            raise CameraLost(f"{self._name}: sent half a picture; check its cable, then restart") from exc
-        return RawFrame(planes, now, seq)
+        if self._bytes not in (None, data.size):
+            # Rows padded otherwise than the device reports would be a sheared picture with nobody in it.
+            raise CameraLost(
+                f"{self._name}: sent a picture of {data.size} bytes instead of {self._bytes}; "
+                "check its cable and its size in the board file, then restart"
+            )
+        planes = self._unpack(data, self.info.width, self.info.height)
+        at = self._clock.moment(seq, round(frame.timestamp * 1e9), now)
+        return RawFrame(planes, at.captured_ns, seq, arrived_ns=now, timeline=at.timeline)
 
     def close(self) -> None:
         """Stop the stream and close the device."""
@@ -104,13 +126,14 @@ class V4l2Camera:
 
 def _choose_format(stream: VideoCapture, options: V4l2Options) -> Unpack:
     """Set the best pixel format the device accepts; raises SourceCorrupt where it has none of ours."""
-    for pixel_format, unpack in FORMATS.items():
+    for pixel_format, layout in LAYOUTS.items():
         stream.set_format(options.width, options.height, pixel_format)
         chosen = stream.get_format()
-        # Padded rows would be taken for pixels: a sheared picture, in which no detector finds anybody.
-        if chosen.pixel_format == pixel_format and chosen.bytes_per_line in ROWS[pixel_format](chosen.width):
-            return unpack()
-    wanted = ", ".join(pixel_format.name for pixel_format in FORMATS)
+        if chosen.pixel_format == pixel_format and layout.takes(
+            chosen.width, chosen.height, chosen.bytes_per_line
+        ):
+            return layout.unpack()
+    wanted = ", ".join(pixel_format.name for pixel_format in LAYOUTS)
     raise SourceCorrupt(f"{options.device}: gives none of the formats {wanted}; use another camera")
 
 

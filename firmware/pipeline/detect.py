@@ -109,7 +109,12 @@ class Detect:
                     frame.release()
 
     def _is_due(self, frame: RawFrame) -> bool:
-        """Tell whether this is the first frame of its slot of time; a late look makes no later one hurry."""
+        """Tell whether this is the first frame of its slot of time; a late look makes no later one hurry.
+
+        What was seen in a frame of no known time could not be placed.
+        """
+        if frame.timeline is None:
+            return False
         slot = int(frame.captured_ns * self._options.rate_hz) // SECOND_NS
         due = slot != self._slot
         self._slot = slot
@@ -131,7 +136,7 @@ class Detect:
             return
         found = _answer(looking)
         self.looks += 1
-        witness.saw(self.source, picture.seq, picture.captured_ns, in_full(found, picture))
+        witness.saw(self.source, picture.moment, in_full(found, picture))
 
     async def _picture(
         self, frame: RawFrame, detector: Detector, worker: Worker, cutter: Cutter

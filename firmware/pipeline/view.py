@@ -28,11 +28,7 @@ class Cutter:
         wanted = picture_width((detector,), frame.planes.width, frame.planes.height)
         with self._lock:
             last = self._last
-            if (
-                last is None
-                or (last.seq, last.captured_ns) != (frame.seq, frame.captured_ns)
-                or self._width < wanted
-            ):
+            if last is None or last.moment != frame.moment or self._width < wanted:
                 self._width = max(self._width, wanted)
                 last = self._last = detector_picture(frame, self._width)
             return last
@@ -62,7 +58,7 @@ def detector_picture(frame: RawFrame, width: int) -> DetectorPicture:
     cv2.resize(planes.v, half, dst=small.v, interpolation=cv2.INTER_AREA)
     bgr = cv2.cvtColor(i420, cv2.COLOR_YUV2BGR_I420)
     part = Box(0, 0, frame.planes.width, frame.planes.height)
-    return DetectorPicture(np.asarray(bgr, np.uint8), frame.captured_ns, frame.seq, part)
+    return DetectorPicture(np.asarray(bgr, np.uint8), frame.moment, part)
 
 
 def in_full(found: Iterable[Detection], picture: DetectorPicture) -> list[Detection]:

@@ -9,23 +9,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from firmware.core.frames import Detection, Judgement, Kind, Verdict
+from firmware.core.moment import Moment
 from firmware.core.policy import TIMING, Policy, Timing
 from firmware.core.raw import RawFrame
 from firmware.pipeline.tracker import REMEMBERED, Tracker
 
 NO_LOOK = "no look at the scene yet"
 OUT_OF_ORDER = "the camera's clock stood still or went back"
+NO_TIME = "the camera's clock contradicts the arrival of its frames"
+TOO_MANY = "more people than can be followed"
+NONSENSE = "a detector's answer makes no sense"
+
+FURTHEST = 2.0**17
+"""Pixels from the picture's corner beyond which nothing can be; the largest picture is 7680 wide."""
 
 
 @dataclass(slots=True)
 class Source:
-    """One detector's looks, newest last, as (seq, captured_ns), and the tracks of what it saw."""
+    """One detector's looks, newest last, all of one timeline, and the tracks of what it saw."""
 
     finds: frozenset[Kind]
     tracker: Tracker
     lost: bool = False
     reason: str = NO_LOOK
-    looks: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    looks: deque[Moment] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def lose(self, reason: str) -> None:
         """Forget everything."""
@@ -33,24 +40,24 @@ class Source:
         self.looks.clear()
         self.tracker.forget()
 
-    def looked_at(self, seq: int) -> bool:
+    def looked_at(self, frame: Moment) -> bool:
         """Tell whether it looked at this very frame."""
-        return any(looked == seq for looked, _ in self.looks)
+        return frame in self.looks
 
-    def looked_since(self, at_ns: int) -> bool:
-        """Tell whether a look at this moment or a later one is in."""
-        return any(t >= at_ns for _, t in self.looks)
+    def looked_since(self, frame: Moment) -> bool:
+        """Tell whether a look at this frame or a later one is in."""
+        return bool(self.looks) and _order(self.looks[-1]) >= _order(frame)
 
-    def brackets(self, at_ns: int, within_ns: int) -> bool:
-        """Tell whether looks before and after a moment are in, each within the stated time.
+    def brackets(self, frame: Moment, within_ns: int) -> bool:
+        """Tell whether looks before and after a frame are in, each within the stated time.
 
         The one before alone would miss who has just come in; the one after alone who has just left.
         """
-        before = max((t for _, t in self.looks if t <= at_ns), default=None)
-        after = min((t for _, t in self.looks if t >= at_ns), default=None)
+        before = next((look for look in reversed(self.looks) if look.captured_ns <= frame.captured_ns), None)
+        after = next((look for look in self.looks if look.captured_ns >= frame.captured_ns), None)
         if before is None or after is None:
             return False
-        return max(at_ns - before, after - at_ns) <= within_ns
+        return frame.within(within_ns, before) and frame.within(within_ns, after)
 
 
 class Witness:
@@ -61,7 +68,7 @@ class Witness:
     ) -> None:
         self._timing = timing
         self._sources = {name: Source(finds, Tracker(timing)) for name, finds in sources.items()}
-        self._judged_ns = 0
+        self._judged: Moment | None = None
         self._verdict_reason = ""
         self.use(policy)
 
@@ -79,26 +86,30 @@ class Witness:
         """Why the picture is blind; empty where it is not."""
         return next((source.reason for source in self._needed if source.reason), self._verdict_reason)
 
-    def saw(self, source: str, seq: int, captured_ns: int, detections: Sequence[Detection]) -> None:
-        """Take in one source's look at the frame `seq`.
+    def saw(self, source: str, moment: Moment, detections: Sequence[Detection]) -> None:
+        """Take in one source's look at the frame of that moment.
 
-        Its looks come in the order of their frames; where time or number does not rise, nothing that was seen
-        can be placed, and the source is lost until its next look.
+        Its looks come in the order of their frames; where time or number does not rise, or an answer makes no
+        sense, nothing that was seen counts, and the source is lost until its next look.
         """
         of = self._sources[source]
-        if of.looks and (seq <= of.looks[-1][0] or captured_ns <= of.looks[-1][1]):
-            of.lose(OUT_OF_ORDER)
+        refused = _refused(of, moment, detections)
+        if refused:
+            of.lose(refused)
             return
+        if of.looks and moment.timeline != of.looks[-1].timeline:
+            of.lose(NO_TIME)
         of.reason, of.lost = "", False
-        of.looks.append((seq, captured_ns))
-        of.tracker.observe(captured_ns, detections, self._held_ns(of, captured_ns))
+        of.looks.append(moment)
+        of.tracker.observe(moment.captured_ns, detections, self._held_ns(of, moment.captured_ns))
 
     def _held_ns(self, of: Source, now_ns: int) -> int:
         """Return how far back frames may still be judged by what was seen in them.
 
         The hold counts frames: at a few per second they are older than any fixed time.
         """
-        oldest = max(self._judged_ns, of.looks[0][1])
+        judged_ns = self._judged.captured_ns if self._judged else 0
+        oldest = max(judged_ns, of.looks[0].captured_ns)
         return max(self._timing.predict_for_ns, now_ns - oldest)
 
     def lose(self, source: str, reason: str) -> None:
@@ -107,29 +118,66 @@ class Witness:
 
     def settled(self, frame: RawFrame) -> bool:
         """Tell whether waiting can add nothing to what is known about a frame."""
-        if any(source.lost for source in self._needed):
+        if frame.timeline is None or any(source.lost for source in self._needed):
             return True
-        return bool(self._needed) and all(s.looked_since(frame.captured_ns) for s in self._needed)
+        return bool(self._needed) and all(s.looked_since(frame.moment) for s in self._needed)
 
     def judge(self, frame: RawFrame) -> Judgement:
-        """Return the verdict on a frame and the regions to hide in it (none if blind: all is hidden)."""
-        self._judged_ns = frame.captured_ns
-        verdict, self._verdict_reason = self._verdict(frame)
+        """Return the verdict on a frame and the regions to hide in it (none if blind: all is hidden).
+
+        Frames come in their order, each once: one that does not is of no known time.
+        """
+        moment = frame.moment
+        verdict, self._verdict_reason = self._verdict(moment)
+        self._judged = moment
         if verdict is Verdict.BLIND:
             return Judgement(verdict, (), self._digest)
         within = self._timing.predict_for_ns
-        present = [one for s in self._needed for one in s.tracker.present(frame.captured_ns, within)]
+        present = [one for s in self._needed for one in s.tracker.present(moment.captured_ns, within)]
         return Judgement(verdict, tuple(self._policy.covers(present)), self._digest)
 
-    def _verdict(self, frame: RawFrame) -> tuple[Verdict, str]:
-        if not self._needed:
-            return Verdict.BLIND, "no detector finds what is to be hidden"
-        if any(source.tracker.overflow for source in self._needed):
-            return Verdict.BLIND, "more people than can be followed"
-        if all(source.looked_at(frame.seq) for source in self._needed):
+    def _verdict(self, frame: Moment) -> tuple[Verdict, str]:
+        if reason := self._unknowable(frame):
+            return Verdict.BLIND, reason
+        if all(source.looked_at(frame) for source in self._needed):
             return Verdict.VERIFIED, ""
         within = self._timing.predict_for_ns
-        if all(s.looked_at(frame.seq) or s.brackets(frame.captured_ns, within) for s in self._needed):
+        if all(s.looked_at(frame) or s.brackets(frame, within) for s in self._needed):
             return Verdict.PREDICTED, ""
         looking = all(source.looks for source in self._needed)
         return Verdict.BLIND, "looks at the scene come too late" if looking else self._verdict_reason
+
+    def _unknowable(self, frame: Moment) -> str:
+        """Return why no look could tell anything about a frame; empty where one could."""
+        if not self._needed:
+            return "no detector finds what is to be hidden"
+        if frame.timeline is None:
+            return NO_TIME
+        if self._judged is not None and not frame.after(self._judged):
+            return OUT_OF_ORDER
+        return TOO_MANY if any(source.tracker.overflow for source in self._needed) else ""
+
+
+def _order(moment: Moment) -> tuple[int, int]:
+    return (-1 if moment.timeline is None else moment.timeline, moment.captured_ns)
+
+
+def _refused(of: Source, moment: Moment, detections: Sequence[Detection]) -> str:
+    """Return why a look cannot be taken in; empty where it can."""
+    if moment.timeline is None:
+        return NO_TIME
+    if of.looks and moment.timeline == of.looks[-1].timeline and not moment.after(of.looks[-1]):
+        return OUT_OF_ORDER
+    return "" if all(map(_possible, detections)) else NONSENSE
+
+
+def _possible(found: Detection) -> bool:
+    """Tell whether a detection can be in any picture; no comparison with a NaN is true."""
+    box = found.box
+    return (
+        0 <= found.score <= 1
+        and 0 <= box.w <= FURTHEST
+        and 0 <= box.h <= FURTHEST
+        and -FURTHEST <= box.x <= FURTHEST
+        and -FURTHEST <= box.y <= FURTHEST
+    )

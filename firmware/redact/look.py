@@ -80,7 +80,7 @@ class Eye:
     def see(self, bgr: Plane, frame: RawFrame) -> Iterator["Seen"]:
         """Take every look and tell what was found, in pixels of the whole picture."""
         for view in self.views(bgr.shape[1], bgr.shape[0]):
-            picture = DetectorPicture(view.cut(bgr), frame.captured_ns, frame.seq, view.part)
+            picture = DetectorPicture(view.cut(bgr), frame.moment, view.part)
             every = self.detector.detect(picture)
             heads = [one.box for one in every if one.kind is Kind.HEAD]
             for found in every:

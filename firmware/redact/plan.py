@@ -93,7 +93,7 @@ def _look(frame: RawFrame, detectors: Sequence[Detector], witness: Witness) -> N
     width = picture_width(detectors, frame.planes.width, frame.planes.height)
     picture = detector_picture(frame, width)
     for n, detector in enumerate(detectors):
-        witness.saw(str(n), frame.seq, frame.captured_ns, in_full(detector.detect(picture), picture))
+        witness.saw(str(n), frame.moment, in_full(detector.detect(picture), picture))
 
 
 def _witnessed(witness: Witness, frame: RawFrame) -> Judgement:

@@ -14,6 +14,7 @@ from firmware.config.drivers import OnnxOptions, TfliteOptions
 from firmware.config.model import LoadedModel, ModelCache, load_manifests
 from firmware.core.frames import Detection, Plane
 from firmware.core.geometry import Box
+from firmware.core.moment import Moment
 from firmware.core.raw import DetectorPicture
 from firmware.drivers import detector_onnx, detector_tflite
 from firmware.ports import Detector
@@ -23,7 +24,7 @@ Finds = Callable[..., list[Sequence[Detection]]]
 
 def shown(bgr: Plane) -> DetectorPicture:
     """Return a picture as a detector is shown it, whole."""
-    return DetectorPicture(bgr, 0, 0, Box(0, 0, bgr.shape[1], bgr.shape[0]))
+    return DetectorPicture(bgr, Moment(0, 0, 0), Box(0, 0, bgr.shape[1], bgr.shape[0]))
 
 
 @pytest.fixture

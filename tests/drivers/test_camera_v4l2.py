@@ -4,6 +4,7 @@ That frames flow from a real or virtual device is not shown by these tests: test
 """
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import cast
 
 import av
@@ -12,8 +13,10 @@ import pytest
 from linuxpy.video.device import Format, PixelFormat, VideoCapture
 
 from firmware.config.drivers import V4l2Options
-from firmware.drivers.camera_v4l2 import MotionJpeg, _choose_format, open_camera
+from firmware.core.moment import SourceClock
+from firmware.drivers.camera_v4l2 import LAYOUTS, Layout, MotionJpeg, V4l2Camera, _choose_format, open_camera
 from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
+from firmware.ports import CameraInfo
 
 
 async def test_no_such_device() -> None:
@@ -54,13 +57,14 @@ def test_damaged_or_resized_motion_jpeg_is_a_camera_lost() -> None:
 
 
 class PaddedRows:
-    """A device that takes every format in `gives` and pads its rows by `padding` bytes."""
+    """A device that takes every format in `gives`, pads its rows by `padding` bytes and adds to the width."""
 
-    def __init__(self, padding: int, gives: set[PixelFormat]) -> None:
-        self._padding, self._gives = padding, gives
+    def __init__(self, padding: int, gives: set[PixelFormat], wider: int = 0) -> None:
+        self._padding, self._gives, self._wider = padding, gives, wider
         self._format = Format(64, 48, PixelFormat.GREY, 0, 0)
 
     def set_format(self, width: int, height: int, pixel_format: PixelFormat) -> None:
+        width += self._wider
         if pixel_format in self._gives:
             row = width * (2 if pixel_format is PixelFormat.YUYV else 1) + self._padding
             self._format = Format(width, height, pixel_format, row * height, row)
@@ -78,3 +82,50 @@ def test_padded_rows_are_not_taken_for_pixels() -> None:
         _choose_format(cast("VideoCapture", PaddedRows(64, plain)), options)
     padded = cast("VideoCapture", PaddedRows(64, {*plain, PixelFormat.MJPEG}))
     assert isinstance(_choose_format(padded, options), MotionJpeg)
+
+
+def test_odd_widths_are_not_taken() -> None:
+    plain = {PixelFormat.YUV420, PixelFormat.NV12, PixelFormat.YUYV}
+    with pytest.raises(SourceCorrupt, match="none of the formats"):
+        _choose_format(cast("VideoCapture", PaddedRows(0, plain, wider=1)), V4l2Options(driver="v4l2"))
+
+
+class OneFrame:
+    """A driver's buffer, as linuxpy hands it out."""
+
+    def __init__(self, data: bytes, timestamp: float) -> None:
+        self.data, self.timestamp = data, timestamp
+
+
+def camera_that_sends(frames: list[OneFrame], layout: Layout, width: int, height: int) -> V4l2Camera:
+    """Return a camera past its opening: everything but the device is real."""
+    camera = object.__new__(V4l2Camera)
+    camera._name, camera._seq, camera._clock = "/dev/video0", 0, SourceClock()
+    camera._unpack, camera._bytes = layout.unpack(), layout.picture_bytes(width, height)
+    camera.info = CameraInfo(width, height, 30, "/dev/video0")
+    camera._frames = iter(frames)  # type: ignore[arg-type]
+    return camera
+
+
+@pytest.mark.parametrize("pixel_format", [PixelFormat.YUV420, PixelFormat.NV12, PixelFormat.YUYV])
+@pytest.mark.parametrize("padding", [-48, 16, 48 * 16])
+def test_pictures_padded_otherwise_than_reported_are_a_camera_lost(
+    pixel_format: PixelFormat, padding: int
+) -> None:
+    layout = LAYOUTS[pixel_format]
+    size = layout.picture_bytes(64, 48)
+    assert size is not None
+    frames = [OneFrame(bytes(size), 10.0), OneFrame(bytes(size + padding), 10.04)]
+    camera = camera_that_sends(frames, layout, 64, 48)
+    assert camera.capture().planes.y.shape == (48, 64)
+    with pytest.raises(CameraLost, match="bytes instead of"):
+        camera.capture()
+
+
+def test_frames_are_stamped_by_the_buffers_time() -> None:
+    layout = LAYOUTS[PixelFormat.NV12]
+    picture = bytes(layout.picture_bytes(64, 48) or 0)
+    camera = camera_that_sends([OneFrame(picture, 10.0 + n / 25) for n in range(3)], layout, 64, 48)
+    moments = [camera.capture().moment for _ in range(3)]
+    steps = [b.captured_ns - a.captured_ns for a, b in pairwise(moments)]
+    assert steps == pytest.approx([40_000_000, 40_000_000], abs=50_000)

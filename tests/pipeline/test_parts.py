@@ -9,6 +9,7 @@ import pytest
 
 from firmware.core.frames import Detection, Kind, Planes
 from firmware.core.geometry import Box
+from firmware.core.moment import Moment
 from firmware.core.raw import DetectorPicture, RawFrame
 from firmware.pipeline.capture import Capture
 from firmware.pipeline.hold import Hold
@@ -117,7 +118,7 @@ def test_detector_picture_keeps_aspect_and_colour() -> None:
     picture = detector_picture(RawFrame(planes, 5, 6), 640)
     assert picture.bgr.shape == (360, 640, 3)
     assert np.abs(picture.bgr.astype(int) - (0, 0, 254)).max() <= 2
-    assert (picture.captured_ns, picture.seq, picture.part) == (5, 6, Box(0, 0, 1280, 720))
+    assert (picture.moment, picture.part) == (Moment(6, 5, 5), Box(0, 0, 1280, 720))
 
 
 def test_detector_picture_prefers_what_the_camera_made_small() -> None:
@@ -153,7 +154,7 @@ def test_cutter_cuts_once_for_all_detectors_of_a_frame_as_wide_as_the_neediest()
 
 
 def test_detections_come_back_where_the_part_lies() -> None:
-    picture = DetectorPicture(np.zeros((90, 160, 3), np.uint8), 0, 0, Box(640, 360, 320, 180))
+    picture = DetectorPicture(np.zeros((90, 160, 3), np.uint8), Moment(0, 0, 0), Box(640, 360, 320, 180))
     (found,) = in_full([Detection(Kind.FACE, Box(10, 20, 30, 40), 0.5)], picture)
     assert found.box == Box(660, 400, 60, 80)
 

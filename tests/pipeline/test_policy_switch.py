@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from firmware.core.frames import Detection, Kind, Planes, Verdict
 from firmware.core.geometry import Box, covered
+from firmware.core.moment import Moment
 from firmware.core.policy import FACES, PEOPLE, SECOND_NS, TIMING, Policy
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
@@ -62,7 +63,7 @@ def test_whatever_is_switched_and_lost_nobody_is_shown_whom_the_policy_hides(
             witness.lose(which, "lost")
         elif what == "look":
             found = [one for one in ALL if one.kind in SOURCES[which]]
-            witness.saw(which, seq, seq * FRAME_NS, found)
+            witness.saw(which, Moment(seq, seq * FRAME_NS, seq * FRAME_NS), found)
         else:
             seq += 1
             for held in hold.push(RawFrame(Planes.of(PICTURE), seq * FRAME_NS, seq), witness.settled):

@@ -5,6 +5,7 @@ import pytest
 
 from firmware.core.frames import Detection, Judgement, Kind, Planes, Verdict
 from firmware.core.geometry import Box
+from firmware.core.moment import Moment
 from firmware.core.policy import PEOPLE, SECOND_NS, TIMING
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
@@ -32,22 +33,22 @@ def test_blind_before_the_first_look() -> None:
 
 def test_looked_at_frame_is_verified_and_frames_between_looks_are_predicted() -> None:
     witness = witness_of_one()
-    witness.saw(ONE, 5, SECOND_NS, FOUND)
+    witness.saw(ONE, frame(5, SECOND_NS).moment, FOUND)
     assert witness.judge(frame(5, SECOND_NS)).verdict is Verdict.VERIFIED
     later = frame(6, SECOND_NS + 1000)
     assert not witness.settled(later)
     assert witness.judge(later) == BLIND, "nobody has looked since"
-    witness.saw(ONE, 9, SECOND_NS + 2000, FOUND)
+    witness.saw(ONE, frame(9, SECOND_NS + 2000).moment, FOUND)
     assert witness.settled(later)
-    judged = witness.judge(later)
+    judged = witness.judge(frame(7, SECOND_NS + 1500))
     assert judged.verdict is Verdict.PREDICTED
     assert len(judged.regions) == 1
 
 
 def test_looks_too_far_from_a_frame_leave_it_blind() -> None:
     witness = witness_of_one()
-    witness.saw(ONE, 1, 0, FOUND)
-    witness.saw(ONE, 90, 2 * TIMING.predict_for_ns + 2, FOUND)
+    witness.saw(ONE, frame(1, 0).moment, FOUND)
+    witness.saw(ONE, frame(90, 2 * TIMING.predict_for_ns + 2).moment, FOUND)
     middle = frame(40, TIMING.predict_for_ns + 1)
     assert witness.judge(middle) == BLIND
     assert "too late" in witness.reason
@@ -55,8 +56,8 @@ def test_looks_too_far_from_a_frame_leave_it_blind() -> None:
 
 def test_who_appears_between_looks_is_hidden_in_the_frames_before_the_sighting() -> None:
     witness = witness_of_one()
-    witness.saw(ONE, 1, 0, [])
-    witness.saw(ONE, 4, SECOND_NS // 10, FOUND)
+    witness.saw(ONE, frame(1, 0).moment, [])
+    witness.saw(ONE, frame(4, SECOND_NS // 10).moment, FOUND)
     judged = witness.judge(frame(2, SECOND_NS // 30))
     assert judged.verdict is Verdict.PREDICTED
     assert len(judged.regions) == 1
@@ -64,13 +65,13 @@ def test_who_appears_between_looks_is_hidden_in_the_frames_before_the_sighting()
 
 def test_frame_before_the_first_look_stays_blind() -> None:
     witness = witness_of_one()
-    witness.saw(ONE, 5, SECOND_NS, [])
+    witness.saw(ONE, frame(5, SECOND_NS).moment, [])
     assert witness.judge(frame(4, SECOND_NS - 1)).verdict is Verdict.BLIND
 
 
 def test_lost_detector_is_blind_at_once_even_for_verified_frames() -> None:
     witness = witness_of_one()
-    witness.saw(ONE, 5, SECOND_NS, FOUND)
+    witness.saw(ONE, frame(5, SECOND_NS).moment, FOUND)
     witness.lose(ONE, "gone")
     assert witness.judge(frame(5, SECOND_NS)) == BLIND
     assert witness.reason == "gone"
@@ -82,18 +83,18 @@ def test_lost_detector_is_blind_at_once_even_for_verified_frames() -> None:
 )
 def test_looks_whose_time_or_number_does_not_rise_leave_nothing_known(seq: int, at_ns: int) -> None:
     witness = witness_of_one()
-    witness.saw(ONE, 5, SECOND_NS, FOUND)
-    witness.saw(ONE, seq, at_ns, FOUND)
+    witness.saw(ONE, frame(5, SECOND_NS).moment, FOUND)
+    witness.saw(ONE, frame(seq, at_ns).moment, FOUND)
     assert witness.judge(frame(5, SECOND_NS)) == BLIND
     assert "clock" in witness.reason
-    witness.saw(ONE, 7, 3 * SECOND_NS, FOUND)
+    witness.saw(ONE, frame(7, 3 * SECOND_NS).moment, FOUND)
     assert witness.judge(frame(7, 3 * SECOND_NS)).verdict is Verdict.VERIFIED
 
 
 def test_crowd_over_the_cap_is_blind() -> None:
     witness = witness_of_one()
     crowd = [Detection(Kind.FACE, Box(200.0 * i, 0, 50, 50), 0.9) for i in range(MAX_TRACKS + 1)]
-    witness.saw(ONE, 1, 0, crowd)
+    witness.saw(ONE, frame(1, 0).moment, crowd)
     assert witness.judge(frame(1, 0)) == BLIND
     assert "more people" in witness.reason
 
@@ -107,7 +108,7 @@ def test_slow_camera_hides_who_was_seen_however_long_frames_are_held(fps: int, o
     for seq in range(20 * fps):
         now_ns = seq * SECOND_NS // fps
         if now_ns >= due_ns:
-            witness.saw(ONE, seq, now_ns, FOUND if now_ns < left_ns else [])
+            witness.saw(ONE, frame(seq, now_ns).moment, FOUND if now_ns < left_ns else [])
             due_ns = now_ns + SECOND_NS // 10
         for held in hold.push(frame(seq, now_ns), witness.settled):
             judged = witness.judge(held)
@@ -115,3 +116,52 @@ def test_slow_camera_hides_who_was_seen_however_long_frames_are_held(fps: int, o
                 shown += 1
                 assert judged.regions, f"{judged.verdict} at {held.captured_ns / SECOND_NS} s"
     assert shown
+
+
+def test_frames_that_go_back_come_twice_or_are_of_no_known_time_are_blind() -> None:
+    for second in ((5, SECOND_NS), (6, SECOND_NS), (5, SECOND_NS + 1), (4, SECOND_NS - 1)):
+        witness = witness_of_one()
+        witness.saw(ONE, frame(5, SECOND_NS).moment, FOUND)
+        assert witness.judge(frame(5, SECOND_NS)).verdict is Verdict.VERIFIED
+        assert witness.judge(frame(*second)) == BLIND
+        assert "clock" in witness.reason
+    unknown = frame(7, 2 * SECOND_NS)
+    unknown.timeline = None
+    assert witness.settled(unknown)
+    assert witness.judge(unknown) == BLIND
+    witness.saw(ONE, unknown.moment, FOUND)
+    assert witness.judge(frame(8, 3 * SECOND_NS)) == BLIND
+
+
+def test_looks_and_frames_of_two_timelines_are_not_compared() -> None:
+    witness = witness_of_one()
+    witness.saw(ONE, Moment(1, SECOND_NS, SECOND_NS, 0), FOUND)
+    between = Moment(2, SECOND_NS + 1000, SECOND_NS + 1000, 1)
+    witness.saw(ONE, Moment(3, SECOND_NS + 2000, SECOND_NS + 2000, 1), FOUND)
+    judged = RawFrame(frame(0, 0).planes, between.captured_ns, 2, timeline=1)
+    assert witness.settled(judged)
+    assert witness.judge(judged) == BLIND, "the look before it is of another timeline"
+
+
+def test_half_a_second_is_half_a_second_by_both_clocks() -> None:
+    late = TIMING.predict_for_ns + 1
+    for captured, arrived in ((1000, late), (late, 1000)):
+        witness = witness_of_one()
+        witness.saw(ONE, Moment(1, 0, 0), FOUND)
+        witness.saw(ONE, Moment(3, captured + 2000, arrived + 2000), FOUND)
+        held = RawFrame(frame(0, 0).planes, captured, 2, arrived_ns=arrived)
+        assert witness.judge(held) == BLIND
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), 1e9])
+@pytest.mark.parametrize("place", range(5))
+def test_boxes_and_scores_that_make_no_sense_leave_nothing_known(bad: float, place: int) -> None:
+    witness = witness_of_one()
+    witness.saw(ONE, frame(1, 0).moment, FOUND)
+    values = [10.0, 10.0, 20.0, 40.0, 0.8]
+    values[place] = bad
+    witness.saw(ONE, frame(2, 1000).moment, [*FOUND, Detection(Kind.PERSON, Box(*values[:4]), values[4])])
+    assert witness.judge(frame(2, 1000)) == BLIND
+    assert "no sense" in witness.reason
+    witness.saw(ONE, frame(3, 2000).moment, FOUND)
+    assert witness.judge(frame(3, 2000)).verdict is Verdict.VERIFIED
