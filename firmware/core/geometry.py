@@ -43,9 +43,10 @@ class Box:
         w, h = self.w * fx, self.h * fy
         return Box(cx - w / 2, cy - h / 2, w, h)
 
-    def padded(self, px: float) -> "Box":
-        """Return the box with `px` pixels added on every side."""
-        return Box(self.x - px, self.y - px, self.w + 2 * px, self.h + 2 * px)
+    def padded(self, px: float, py: float | None = None) -> "Box":
+        """Return the box with `px` pixels more at the left and right, `py` (default `px`) above and below."""
+        py = px if py is None else py
+        return Box(self.x - px, self.y - py, self.w + 2 * px, self.h + 2 * py)
 
     def clipped(self, width: float, height: float) -> "Box":
         """Return the part inside a picture of `width` x `height`; width or height 0 if none is."""

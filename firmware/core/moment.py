@@ -19,7 +19,7 @@ and over half a second a quarter of a millisecond. It falls faster than it rises
 early, and late all the time."""
 
 LEAST_STEP_NS = 1_000_000
-"""Stamps rise by at least so much, whatever the source says: encoders and receivers need that they rise."""
+"""How far frames of no known time are apart at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ class SourceClock:
         """Return when the frame `seq` was; `stamp_ns` is what its source says, None for nothing."""
         timeline = None if stamp_ns is None else self._placed(stamp_ns, arrived_ns)
         captured = arrived_ns if stamp_ns is None else stamp_ns + self._offset
-        self._captured = max(captured, self._captured + LEAST_STEP_NS)
+        # What is known is not moved; encoders and receivers need that the rest rises, too.
+        least = self._captured + (1 if timeline is not None else LEAST_STEP_NS)
+        self._captured = max(captured, least)
         return Moment(seq, self._captured, arrived_ns, timeline)
 
     def _placed(self, stamp_ns: int, arrived_ns: int) -> int | None:
@@ -81,7 +83,7 @@ class SourceClock:
             return self._timeline
         if step == 0 or self._behind_since is not None:
             return None
-        self._offset += max(-step * FALL_PPM // 10**6, min(lag, step * RISE_PPM // 10**6))
+        self._offset += max(-(step * FALL_PPM // 10**6), min(lag, step * RISE_PPM // 10**6))
         return self._timeline
 
     def _settled_behind(self, lag: int, arrived_ns: int) -> bool:

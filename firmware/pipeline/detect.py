@@ -136,7 +136,10 @@ class Detect:
             return
         found = _answer(looking)
         self.looks += 1
-        witness.saw(self.source, picture.moment, in_full(found, picture))
+        every = in_full(found, picture)
+        # Off the loop, like all that grows with how much is found: a crowd must not hold up the stream.
+        following = worker.start(lambda: witness.followed(self.source, picture.moment, every))
+        witness.take(await following)
 
     async def _picture(
         self, frame: RawFrame, detector: Detector, worker: Worker, cutter: Cutter

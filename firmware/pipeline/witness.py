@@ -4,6 +4,7 @@ Every detector is a source of its own. A policy needs the sources that find what
 or late makes the frame blind, whatever the others saw.
 """
 
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,15 @@ from firmware.core.frames import Detection, Judgement, Kind, Verdict
 from firmware.core.moment import Moment
 from firmware.core.policy import TIMING, Policy, Timing
 from firmware.core.raw import RawFrame
-from firmware.pipeline.tracker import REMEMBERED, Tracker
+from firmware.pipeline.tracker import MAX_TRACKS, REMEMBERED, Tracker
+
+logger = logging.getLogger(__name__)
 
 NO_LOOK = "no look at the scene yet"
 OUT_OF_ORDER = "the camera's clock stood still or went back"
 NO_TIME = "the camera's clock contradicts the arrival of its frames"
 TOO_MANY = "more people than can be followed"
+OVERTAKEN = "a detector's answer came after it had been given up"
 NONSENSE = "a detector's answer makes no sense"
 
 FURTHEST = 2.0**17
@@ -38,7 +42,7 @@ class Source:
         """Forget everything."""
         self.reason, self.lost = reason, True
         self.looks.clear()
-        self.tracker.forget()
+        self.tracker = Tracker(self.tracker.timing)
 
     def looked_at(self, frame: Moment) -> bool:
         """Tell whether it looked at this very frame."""
@@ -58,6 +62,19 @@ class Source:
         if before is None or after is None:
             return False
         return frame.within(within_ns, before) and frame.within(within_ns, after)
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """One source's look and what it makes of the tracks, or why it is refused."""
+
+    source: Source
+    before: Tracker
+    moment: Moment
+    refused: str
+    leaped: bool = False
+    """Whether the look is of another timeline than those before."""
+    after: Tracker = field(default=Tracker(TIMING))
 
 
 class Witness:
@@ -87,21 +104,35 @@ class Witness:
         return next((source.reason for source in self._needed if source.reason), self._verdict_reason)
 
     def saw(self, source: str, moment: Moment, detections: Sequence[Detection]) -> None:
-        """Take in one source's look at the frame of that moment.
+        """Take in one source's look at the frame of that moment, as `followed` and `take` do."""
+        self.take(self.followed(source, moment, detections))
+
+    def followed(self, source: str, moment: Moment, detections: Sequence[Detection]) -> "Followed":
+        """Return what one source's look at a frame makes of its tracks; may run in any thread.
 
         Its looks come in the order of their frames; where time or number does not rise, or an answer makes no
         sense, nothing that was seen counts, and the source is lost until its next look.
         """
         of = self._sources[source]
-        refused = _refused(of, moment, detections)
-        if refused:
-            of.lose(refused)
+        if refused := _refused(of, moment, detections):
+            return Followed(of, of.tracker, moment, refused)
+        leaped = bool(of.looks) and moment.timeline != of.looks[-1].timeline
+        before = Tracker(self._timing) if leaped else of.tracker
+        after = before.observed(moment.captured_ns, detections, self._held_ns(of, moment.captured_ns))
+        return Followed(of, of.tracker, moment, "", leaped, after)
+
+    def take(self, look: "Followed") -> None:
+        """Take in a look that was followed; what became of its source meanwhile goes before."""
+        of = look.source
+        if look.refused or of.tracker is not look.before:
+            of.lose(look.refused or OVERTAKEN)
             return
-        if of.looks and moment.timeline != of.looks[-1].timeline:
-            of.lose(NO_TIME)
-        of.reason, of.lost = "", False
-        of.looks.append(moment)
-        of.tracker.observe(moment.captured_ns, detections, self._held_ns(of, moment.captured_ns))
+        if look.leaped:
+            of.looks.clear()
+        if look.after.overflow and not of.tracker.overflow:
+            logger.warning("%s at a time are more than can be followed: the picture is hidden", MAX_TRACKS)
+        of.reason, of.lost, of.tracker = "", False, look.after
+        of.looks.append(look.moment)
 
     def _held_ns(self, of: Source, now_ns: int) -> int:
         """Return how far back frames may still be judged by what was seen in them.
@@ -109,7 +140,7 @@ class Witness:
         The hold counts frames: at a few per second they are older than any fixed time.
         """
         judged_ns = self._judged.captured_ns if self._judged else 0
-        oldest = max(judged_ns, of.looks[0].captured_ns)
+        oldest = max(judged_ns, of.looks[0].captured_ns if of.looks else now_ns)
         return max(self._timing.predict_for_ns, now_ns - oldest)
 
     def lose(self, source: str, reason: str) -> None:
@@ -133,7 +164,8 @@ class Witness:
         if verdict is Verdict.BLIND:
             return Judgement(verdict, (), self._digest)
         within = self._timing.predict_for_ns
-        present = [one for s in self._needed for one in s.tracker.present(moment.captured_ns, within)]
+        parts = self._policy.parts(frame.planes.width)
+        present = [one for s in self._needed for one in s.tracker.present(moment.captured_ns, within, parts)]
         return Judgement(verdict, tuple(self._policy.covers(present)), self._digest)
 
     def _verdict(self, frame: Moment) -> tuple[Verdict, str]:

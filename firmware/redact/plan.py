@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from firmware.config.profile import LookProfile
 from firmware.core.frames import Detection, Judgement, Kind, RedactedFrame, Verdict
-from firmware.core.policy import SECOND_NS, TIMING, Policy
+from firmware.core.policy import SECOND_NS, TIMING, Policy, Present
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
 from firmware.pipeline.mask import Masker, on_even_pixels
@@ -84,7 +84,8 @@ def _leased(frames: Iterable[RawFrame]) -> Iterator[RawFrame]:
 
 
 def _judged(found: Sequence[Detection], policy: Policy, width: int, height: int) -> Judgement:
-    covers = policy.covers([(one.kind, one.box) for one in found])
+    parts = policy.parts(width)
+    covers = policy.covers([Present(one.kind, one.box, parts[one.kind](one.box)) for one in found])
     boxes = (on_even_pixels(box, width, height) for box in covers)
     return Judgement(Verdict.VERIFIED, tuple(dict.fromkeys(box for box in boxes if box.area > 0)))
 

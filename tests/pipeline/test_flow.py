@@ -3,14 +3,18 @@
 import asyncio
 import threading
 import time
+from collections.abc import Sequence
 
 import pytest
 
-from firmware.core.frames import Verdict
+from firmware.core.frames import Detection, Kind, Verdict
+from firmware.core.geometry import Box
 from firmware.core.policy import TIMING
 from firmware.core.raw import DetectorPicture
 from firmware.errors import DetectorFailed, DetectorStalled, EndOfSource
 from firmware.pipeline.detect import FAILED, LATE, LookOptions
+from firmware.pipeline.tracker import Tracker
+from firmware.pipeline.witness import TOO_MANY
 from tests.pipeline.doubles import NumberedCamera, ToldDetector, all_hidden
 from tests.pipeline.rig import Rig
 
@@ -152,3 +156,36 @@ async def test_keyframe_wish_reaches_the_encoder() -> None:
         assert rig.encoder.keyframes == 1
         rig.rendition.want_keyframe()
         await rig.until(lambda: rig.encoder.keyframes == 2)
+
+
+async def test_a_printed_sheet_of_faces_is_blind_and_holds_nothing_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = [Detection(Kind.FACE, Box(x * 6.0, y * 6.0, 5, 5), 0.9) for x in range(53) for y in range(32)]
+    shown = threading.Event()
+    detector = ToldDetector()
+    threads: set[str] = set()
+    observed = Tracker.observed
+
+    def noted(tracker: Tracker, at_ns: int, detections: Sequence[Detection], held_ns: int) -> Tracker:
+        threads.add(threading.current_thread().name)
+        return observed(tracker, at_ns, detections, held_ns)
+
+    def look(picture: DetectorPicture) -> Sequence[Detection]:
+        return sheet if shown.is_set() else ToldDetector.detect(detector, picture)
+
+    monkeypatch.setattr(Tracker, "observed", noted)
+    monkeypatch.setattr(detector, "detect", look)
+    rig = Rig(detector, NumberedCamera())
+    async with rig.running():
+        await rig.until(lambda: rig.last(Verdict.VERIFIED))
+        shown.set()
+        await rig.until(lambda: rig.flow.report().reason == TOO_MANY)
+        before = len(rig.told)
+        await rig.until(lambda: len(rig.told) > before + 60)
+        assert {told.judgement.verdict for told in rig.told[before + 2 :]} == {Verdict.BLIND}
+        shown.clear()
+        await rig.until(lambda: rig.last(Verdict.VERIFIED))
+    assert rig.clear_frames() == []
+    assert sum("more than can be followed" in record.message for record in caplog.records) == 1
+    assert all(name.startswith("veilcam-detect") for name in threads), "association is not for the loop"

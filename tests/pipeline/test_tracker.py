@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 
 from firmware.core.frames import Detection, Kind
 from firmware.core.geometry import Box, covered
-from firmware.core.policy import SECOND_NS, TIMING
+from firmware.core.policy import PEOPLE, SECOND_NS, TIMING
 from firmware.pipeline.tracker import MAX_TRACKS, Tracker
 
 LOOK_NS = SECOND_NS // 10
 HELD_NS = SECOND_NS // 2
+ALL = PEOPLE.parts(1280)
 
 
 def at(x: float, y: float, w: float = 60, h: float = 60) -> Detection:
@@ -18,7 +19,7 @@ def at(x: float, y: float, w: float = 60, h: float = 60) -> Detection:
 
 def hidden(tracker: Tracker, at_ns: int, box: Box) -> float:
     """Return how much of a box the tracker covers at a time, at best by one region."""
-    return max((covered(box, region) for _, region in tracker.present(at_ns, HELD_NS)), default=0.0)
+    return max((covered(box, region.box) for region in tracker.present(at_ns, HELD_NS, ALL)), default=0.0)
 
 
 @given(
@@ -36,11 +37,11 @@ def test_straight_walk_is_covered_through_any_misses_up_to_the_coast(
     for look in range(24):
         run = run + 1 if look in missed else 0
         if look in missed and run < 9:
-            tracker.observe(look * LOOK_NS, [], HELD_NS)
+            tracker = tracker.observed(look * LOOK_NS, [], HELD_NS)
             continue
         run = 0
         seconds = look / 10
-        tracker.observe(look * LOOK_NS, [at(600 + vx * seconds, 300 + vy * seconds)], HELD_NS)
+        tracker = tracker.observed(look * LOOK_NS, [at(600 + vx * seconds, 300 + vy * seconds)], HELD_NS)
         # Frames are released after the look that follows them has come, or at the latest with the hold.
         t = max(0, look * LOOK_NS - frame * SECOND_NS // 200)
         s = t / SECOND_NS
@@ -50,18 +51,18 @@ def test_straight_walk_is_covered_through_any_misses_up_to_the_coast(
 
 def test_first_sighting_hides_the_frames_before_it() -> None:
     tracker = Tracker(TIMING)
-    tracker.observe(SECOND_NS, [at(100, 100)], HELD_NS)
+    tracker = tracker.observed(SECOND_NS, [at(100, 100)], HELD_NS)
     assert hidden(tracker, SECOND_NS - HELD_NS, Box(100, 100, 60, 60)) == 1.0
     assert hidden(tracker, SECOND_NS - HELD_NS, Box(70, 100, 60, 60)) >= 0.9
-    assert tracker.present(SECOND_NS - HELD_NS - 1, HELD_NS) == []
+    assert tracker.present(SECOND_NS - HELD_NS - 1, HELD_NS, ALL) == []
 
 
 def test_lost_track_coasts_for_the_stated_time_and_no_longer() -> None:
     tracker = Tracker(TIMING)
-    tracker.observe(0, [at(100, 100)], HELD_NS)
+    tracker = tracker.observed(0, [at(100, 100)], HELD_NS)
     assert hidden(tracker, TIMING.coast_ns, Box(100, 100, 60, 60)) == 1.0
-    assert tracker.present(TIMING.coast_ns + 1, HELD_NS) == []
-    tracker.observe(TIMING.coast_ns + HELD_NS + 1, [], HELD_NS)
+    assert tracker.present(TIMING.coast_ns + 1, HELD_NS, ALL) == []
+    tracker = tracker.observed(TIMING.coast_ns + HELD_NS + 1, [], HELD_NS)
     assert len(tracker) == 0
 
 
@@ -69,7 +70,7 @@ def test_two_people_who_cross_are_both_hidden_throughout() -> None:
     tracker = Tracker(TIMING)
     for look in range(21):
         left, right = 100 + look * 20, 500 - look * 20
-        tracker.observe(look * LOOK_NS, [at(left, 100), at(right, 110)], HELD_NS)
+        tracker = tracker.observed(look * LOOK_NS, [at(left, 100), at(right, 110)], HELD_NS)
         assert hidden(tracker, look * LOOK_NS, Box(left, 100, 60, 60)) == 1.0
         assert hidden(tracker, look * LOOK_NS, Box(right, 110, 60, 60)) == 1.0
 
@@ -78,22 +79,22 @@ def test_newcomer_who_takes_over_a_missed_track_leaves_the_first_person_coasting
     tracker = Tracker(TIMING)
     first = Box(100, 100, 60, 60)
     for look in range(5):
-        tracker.observe(look * LOOK_NS, [at(100, 100)], HELD_NS)
+        tracker = tracker.observed(look * LOOK_NS, [at(100, 100)], HELD_NS)
     for look in range(5, 12):
-        tracker.observe(look * LOOK_NS, [at(130 + 12 * (look - 5), 100)], HELD_NS)
+        tracker = tracker.observed(look * LOOK_NS, [at(130 + 12 * (look - 5), 100)], HELD_NS)
         assert hidden(tracker, look * LOOK_NS, first) == 1.0, "missed for less than the coast"
 
 
 def test_crowd_beyond_the_cap_is_told() -> None:
     tracker = Tracker(TIMING)
-    tracker.observe(0, [at(200.0 * i, 0) for i in range(MAX_TRACKS)], HELD_NS)
+    tracker = tracker.observed(0, [at(200.0 * i, 0) for i in range(MAX_TRACKS)], HELD_NS)
     assert not tracker.overflow
-    tracker.observe(1, [at(200.0 * i, 0) for i in range(MAX_TRACKS + 1)], HELD_NS)
+    tracker = tracker.observed(1, [at(200.0 * i, 0) for i in range(MAX_TRACKS + 1)], HELD_NS)
     assert tracker.overflow
 
 
 def test_face_and_person_do_not_become_one_track() -> None:
     tracker = Tracker(TIMING)
     box = Box(100, 100, 60, 60)
-    tracker.observe(0, [Detection(Kind.FACE, box, 0.9), Detection(Kind.PERSON, box, 0.8)], HELD_NS)
+    tracker = tracker.observed(0, [Detection(Kind.FACE, box, 0.9), Detection(Kind.PERSON, box, 0.8)], HELD_NS)
     assert len(tracker) == 2
