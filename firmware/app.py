@@ -11,6 +11,7 @@ from pathlib import Path
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
 from firmware.config.drivers import CameraOptions
 from firmware.config.model import ModelCache
+from firmware.config.portrait import portrait
 from firmware.config.profile import Profile
 from firmware.config.settings import Settings
 from firmware.core.frames import Redacted
@@ -21,6 +22,7 @@ from firmware.health import Notifier, Pulse, beat
 from firmware.pipeline.detect import Detect, LookOptions
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
+from firmware.pipeline.known import KnownFace
 from firmware.ports import CameraInfo, SystemClock
 from firmware.state import own
 from firmware.status import CameraStatus
@@ -79,7 +81,10 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         fanout = Fanout(Redacted, rendition.want_keyframe)
         parts.callback(fanout.close)
         look = LookOptions(rate_hz=profile.look.rate_hz, deadline_s=profile.look.deadline_s)
-        detects = [Detect(one.model, one.finds, one.opens, look, clock) for one in detectors.detectors]
+        known = KnownFace(await asyncio.to_thread(portrait, options.cache))
+        detects = [
+            Detect(one.model, one.finds, one.opens, known.require, look, clock) for one in detectors.detectors
+        ]
         flow = Flow(
             camera,
             detects,

@@ -13,6 +13,7 @@ from typing import Any
 from firmware.binding import bind_camera, bind_detectors, bind_encoder
 from firmware.config.drivers import CameraOptions
 from firmware.config.model import ModelCache
+from firmware.config.portrait import portrait
 from firmware.config.profile import Profile
 from firmware.core.frames import Released
 from firmware.core.policy import PEOPLE
@@ -21,6 +22,7 @@ from firmware.pipeline.detect import Detect, LookOptions
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.floor import Floor
 from firmware.pipeline.flow import Flow
+from firmware.pipeline.known import KnownFace
 from firmware.ports import SystemClock
 
 WARM_UP_S = 3.0
@@ -97,9 +99,10 @@ async def measure_pipeline(
         camera = await parts.enter_async_context(bind_camera(camera_options)())
         info = camera.info
         encoder = await parts.enter_async_context(opens_encoder(info.width, info.height, info.fps))
+        known = KnownFace(await asyncio.to_thread(portrait, cache))
         look, clock = LookOptions(profile.look.rate_hz, profile.look.deadline_s), SystemClock()
         detects = [
-            Detect(one.model, one.finds, floor.tap_detector(one.opens), look, clock)
+            Detect(one.model, one.finds, floor.tap_detector(one.opens), known.require, look, clock)
             for one in detectors.detectors
         ]
         rendition = RedactedRendition(floor.tap_encoder(encoder))

@@ -15,6 +15,9 @@ PORTRAIT = 512
 FACE = Box(176, 78, 98, 110)
 """The face in the portrait: hairline to chin, cheek to cheek."""
 
+HEAD = Box(140, 14, 165, 180)
+"""The head in the portrait, hair included."""
+
 OUTLINE: tuple[tuple[int, int], ...] = (
     (22, 511), (22, 440), (40, 290), (78, 238), (114, 212), (113, 188), (126, 163), (156, 150), (182, 146),
     (170, 124), (154, 98), (155, 68), (166, 42), (192, 20), (226, 14), (262, 22), (290, 46), (301, 82),
@@ -22,6 +25,13 @@ OUTLINE: tuple[tuple[int, int], ...] = (
     (362, 345), (392, 344), (432, 350), (470, 366), (490, 402), (496, 440), (505, 470), (505, 511),
 )  # fmt: skip
 """The person in the portrait, without the background."""
+
+
+def holds() -> list[tuple[Kind, Box]]:
+    """Return what is in the portrait, and where, in its pixels."""
+    xs, ys = zip(*OUTLINE, strict=True)
+    body = Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
+    return [(Kind.FACE, FACE), (Kind.HEAD, HEAD), (Kind.PERSON, body)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +73,10 @@ def truth(n: int, fps: float, width: int, height: int) -> list[Detection]:
     for walker in WALKERS:
         at = placed(walker, n, fps, width, height)
         scale = at.w / PORTRAIT
-        face = FACE.scaled(scale, scale).moved(at.x, at.y).clipped(width, height)
-        xs, ys = zip(*OUTLINE, strict=True)
-        body = Box(min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys))
-        found.append(Detection(Kind.FACE, face, 1.0))
-        found.append(
-            Detection(Kind.PERSON, body.scaled(scale, scale).moved(at.x, at.y).clipped(width, height), 1.0)
-        )
+        for kind, box in holds():
+            if kind is not Kind.HEAD:
+                there = box.scaled(scale, scale).moved(at.x, at.y).clipped(width, height)
+                found.append(Detection(kind, there, 1.0))
     return found
 
 

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware.config.drivers import SceneOptions
-from firmware.config.model import ModelCache, default_cache, load_manifests
+from firmware.config.model import ModelCache, default_cache
+from firmware.config.portrait import portrait
 from firmware.core.frames import Plane, Planes
 from firmware.core.pace import Pace
 from firmware.core.raw import RawFrame
 from firmware.core.scene import OUTLINE, WALKERS, placed, write_number
-from firmware.errors import SourceCorrupt
 from firmware.ports import CameraInfo
 
 
@@ -120,24 +120,8 @@ def _i420(bgr: npt.NDArray[np.uint8]) -> Plane:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420), np.uint8)
 
 
-def portrait(cache: ModelCache) -> npt.NDArray[np.uint8]:
-    """Read the portrait, BGR (512, 512, 3).
-
-    Raises:
-        ModelMissing: set-up has not brought it.
-        SourceCorrupt: the file cannot be decoded.
-    """
-    manifest = load_manifests()["astronaut"]
-    (artefact,) = manifest.artefacts.values()
-    data = np.frombuffer(cache.read(manifest, artefact), np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    if picture is None:
-        raise SourceCorrupt(f"{artefact.file}: not a picture; delete it and run scripts/fetch-models")
-    return np.asarray(picture, np.uint8)
-
-
 @asynccontextmanager
 async def open_camera(options: SceneOptions) -> AsyncIterator[SceneCamera]:
-    """Open the scene; raises ModelMissing where set-up has not brought the portrait."""
+    """Open the scene; raises ModelError where set-up has not brought the portrait."""
     picture = await asyncio.to_thread(portrait, ModelCache(default_cache()))
     yield await asyncio.to_thread(SceneCamera, options, picture)

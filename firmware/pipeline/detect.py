@@ -3,16 +3,18 @@
 Every detector is a stage of its own: its rate, its deadline, its failures and restarts touch no other. Which
 frame is looked at depends on when it was captured alone, so detectors of one rate look at the same frames. A
 failed detector is reopened with back-off. A stalled one cannot be stopped from outside its thread: its late
-answer is thrown away, and if it never answers the stage ends and the process with it.
+answer is thrown away, and if it never answers the stage ends and the process with it. One that does not find
+a known face is a failed one.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from firmware.core.frames import Detection, Kind
+from firmware.core.frames import Kind
 from firmware.core.policy import SECOND_NS
 from firmware.core.raw import DetectorPicture, RawFrame
 from firmware.errors import DetectorFailed, DetectorStalled
@@ -22,6 +24,10 @@ from firmware.pipeline.view import Cutter, in_full
 from firmware.pipeline.witness import Witness
 from firmware.pipeline.worker import Worker
 from firmware.ports import Clock, Detector, OpensDetector
+
+T = TypeVar("T")
+Prove = Callable[[Detector, Collection[Kind]], None]
+"""Shows a detector something that it must find; raises DetectorFailed. Runs in the detector's thread."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,16 +52,25 @@ class LookOptions:
     restarts_within_s: float = 120.0
     backoff_s: float = 0.25
     backoff_limit_s: float = 8.0
+    proof_every_s: float = 120.0
+    """How often a detector has to find what is known."""
 
 
 class Detect:
     """One detector's stage: takes frames and tells the witness what was seen in them.
 
-    `source` names it among the detectors of one flow; `finds` is what it can find.
+    `source` names it among the detectors of one flow; `finds` is what it can find, and `prove` holds it to
+    that.
     """
 
     def __init__(
-        self, source: str, finds: frozenset[Kind], opens: OpensDetector, options: LookOptions, clock: Clock
+        self,
+        source: str,
+        finds: frozenset[Kind],
+        opens: OpensDetector,
+        prove: Prove,
+        options: LookOptions,
+        clock: Clock,
     ) -> None:
         self.source = source
         self.finds = finds
@@ -63,6 +78,8 @@ class Detect:
         self.restarted = 0
         self.cpu_ns = 0
         self._opens = opens
+        self._proves = prove
+        self._proof_due_ns = 0
         self._options = options
         self._clock = clock
         self._slot = -1
@@ -101,12 +118,24 @@ class Detect:
     async def _open_and_look(self, frames: Mailbox, cutter: Cutter, witness: Witness) -> None:
         name = f"veilcam-detect-{self.source}"
         async with self._opens() as detector, Worker(name, niceness=NICENESS) as worker:
+            self._proof_due_ns = 0
             while True:
+                await self._prove(detector, worker)
                 frame = await frames.take()
                 if self._is_due(frame):
                     await self._look(frame, detector, worker, cutter, witness)
                 else:
                     frame.release()
+
+    async def _prove(self, detector: Detector, worker: Worker) -> None:
+        """Show the known face where it is due; raises DetectorFailed where it is not found."""
+        now = self._clock.monotonic_ns()
+        if now < self._proof_due_ns:
+            return
+        self._proof_due_ns = now + round(self._options.proof_every_s * SECOND_NS)
+        proving = worker.start(lambda: self._proves(detector, self.finds))
+        await self._outwait(proving)
+        _answer(proving)
 
     def _is_due(self, frame: RawFrame) -> bool:
         """Tell whether this is the first frame of its slot of time; a late look makes no later one hurry.
@@ -149,8 +178,8 @@ class Detect:
         cutting.add_done_callback(lambda _: frame.release())
         return await cutting
 
-    async def _outwait(self, looking: "asyncio.Future[Sequence[Detection]]") -> None:
-        """Wait for a late answer only to throw it away: a thread cannot be stopped from outside."""
+    async def _outwait(self, looking: "asyncio.Future[Any]") -> None:
+        """Wait for a late answer: a thread cannot be stopped from outside."""
         await asyncio.wait((looking,), timeout=self._options.stall_limit_s)
         if not looking.done():
             raise DetectorStalled(
@@ -159,9 +188,11 @@ class Detect:
             )
 
 
-def _answer(looking: "asyncio.Future[Sequence[Detection]]") -> Sequence[Detection]:
-    """Return what a finished look found; raises DetectorFailed, whatever it raised."""
+def _answer(looking: "asyncio.Future[T]") -> T:
+    """Return what a finished call gave; raises DetectorFailed, whatever it raised."""
     error = looking.exception()
     if error is None:
         return looking.result()
+    if isinstance(error, DetectorFailed):
+        raise error
     raise DetectorFailed(f"detector failed: {type(error).__name__}: {error}") from error

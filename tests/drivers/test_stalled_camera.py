@@ -25,7 +25,7 @@ from firmware.ports import SystemClock
 from tests.drivers.clips import write_clip
 from tests.drivers.rtsp_relay import Event, Relay
 from tests.drivers.test_camera_rtsp import PEER
-from tests.pipeline.doubles import KeepingEncoder, ToldDetector
+from tests.pipeline.doubles import KeepingEncoder, ToldDetector, believed
 
 FPS = 25
 HALF_A_SECOND = FPS / 2
@@ -90,7 +90,7 @@ async def watch(address: str, relay: Relay) -> tuple[Shown, Looks]:
     """Run the real driver and pipeline over a spoiled connection until the clip ends."""
     encoder, looks, clock = KeepingEncoder(keep=2), Looks(), SystemClock()
     shown = Shown(encoder)
-    detect = Detect("one", frozenset(Kind), looks.detector, LookOptions(), clock)
+    detect = Detect("one", frozenset(Kind), looks.detector, believed, LookOptions(), clock)
     async with relay.running() as spoiled:
         options = RtspOptions(driver="rtsp", url=spoiled, timeout_s=8)
         async with open_camera(options) as camera:

@@ -16,7 +16,8 @@ from playwright.async_api import Page
 
 from firmware.config.drivers import SceneOptions
 from firmware.config.model import ModelCache, default_cache
-from firmware.drivers.camera_scene import SceneCamera, portrait
+from firmware.config.portrait import portrait
+from firmware.drivers.camera_scene import SceneCamera
 from tests.e2e.camera import Judged, camera, judge
 from tests.stream.browser import chromium, context
 

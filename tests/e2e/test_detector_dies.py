@@ -7,24 +7,30 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import av
 import numpy as np
 import pytest
 
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
-from firmware.config.model import ModelCache, load_chains, load_manifests
+from firmware.config.model import ModelCache, default_cache, load_chains, load_manifests
+from firmware.config.portrait import portrait
 from firmware.config.profile import LookProfile, find_profile
 from firmware.core.frames import Detection, Packet, Redacted, Released, Verdict
 from firmware.core.policy import PEOPLE
 from firmware.core.raw import DetectorPicture
-from firmware.pipeline.detect import Detect, LookOptions
+from firmware.pipeline.detect import FAILED, Detect, LookOptions
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
+from firmware.pipeline.known import PLACES, KnownFace
 from firmware.ports import Detector, OpensDetector, SystemClock
 from tests.e2e.camera import Judged, judge
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(240)]
+
+
+LOOK = LookOptions(rate_hz=10, deadline_s=2.0, stall_limit_s=60, restarts=1000, backoff_s=0.05)
 
 
 class Sabotaged:
@@ -32,6 +38,8 @@ class Sabotaged:
 
     def __init__(self) -> None:
         self.before: Callable[[], None] = lambda: None
+        self.dead = False
+        """Whether every answer is that nobody is there."""
 
     def wrap(self, opens: OpensDetector) -> OpensDetector:
         outer = self
@@ -44,7 +52,8 @@ class Sabotaged:
 
             def detect(self, picture: DetectorPicture) -> Sequence[Detection]:
                 outer.before()
-                return self._inner.detect(picture)
+                found = self._inner.detect(picture)
+                return [] if outer.dead else found
 
         @asynccontextmanager
         async def opener() -> AsyncIterator[Detector]:
@@ -86,9 +95,11 @@ def bound(cache: ModelCache, chain: str = "auto") -> BoundDetectors:
 
 
 @asynccontextmanager
-async def running(detectors: BoundDetectors, sabotaged: Sabotaged, viewer: Viewer) -> AsyncIterator[Flow]:
+async def running(
+    detectors: BoundDetectors, sabotaged: Sabotaged, viewer: Viewer, look: LookOptions = LOOK
+) -> AsyncIterator[Flow]:
     profile = await asyncio.to_thread(find_profile, "laptop")
-    look = LookOptions(rate_hz=10, deadline_s=2.0, stall_limit_s=60, restarts=1000, backoff_s=0.05)
+    known = KnownFace(await asyncio.to_thread(portrait, ModelCache(default_cache())))
     clock = SystemClock()
     async with AsyncExitStack() as parts:
         scene = await parts.enter_async_context(bind_camera(profile.camera)())
@@ -97,7 +108,7 @@ async def running(detectors: BoundDetectors, sabotaged: Sabotaged, viewer: Viewe
             bind_encoder(profile.encoder)(info.width, info.height, info.fps)
         )
         detects = [
-            Detect(one.model, one.finds, sabotaged.wrap(one.opens), look, clock)
+            Detect(one.model, one.finds, sabotaged.wrap(one.opens), known.require, look, clock)
             for one in detectors.detectors
         ]
         flow = Flow(scene, detects, [RedactedRendition(encoder)], viewer, PEOPLE, clock)
@@ -141,6 +152,35 @@ async def test_dead_detector_hides_the_whole_picture_and_it_comes_back(
     assert all(j.blind for j in judged[lost_at + 1 : blind_until])
     assert [j for j in judged if j.showing] == []
     assert any(j.number is not None for j in judged[back_at:]), "the picture is back"
+
+
+async def test_detector_that_sees_nobody_any_more_is_found_out(model_cache: ModelCache) -> None:
+    sabotaged, viewer = Sabotaged(), Viewer()
+    detectors = await asyncio.to_thread(bound, model_cache)
+    sabotaged.dead = True
+    async with running(detectors, sabotaged, viewer, replace(LOOK, proof_every_s=0.5)) as flow:
+        await until(lambda: len(viewer.verdicts) > 60)
+        assert set(viewer.verdicts) == {Verdict.BLIND}, "dead from the beginning"
+        sabotaged.dead = False
+        await until(lambda: viewer.verdicts.count(Verdict.VERIFIED) > 5)
+        sabotaged.dead = True
+        await until(lambda: flow.report().reason == FAILED)
+        lost_at = len(viewer.verdicts)
+        await until(lambda: len(viewer.verdicts) > lost_at + 30)
+    assert set(viewer.verdicts[lost_at + 1 : lost_at + 30]) == {Verdict.BLIND}
+
+
+async def test_every_live_model_of_every_chain_finds_the_known_face(model_cache: ModelCache) -> None:
+    known = KnownFace(await asyncio.to_thread(portrait, model_cache))
+    proven = 0
+    for chain in await asyncio.to_thread(all_chains, model_cache):
+        detectors = await asyncio.to_thread(bound, model_cache, chain)
+        for one in detectors.detectors:
+            async with one.opens() as detector:
+                for _ in PLACES:
+                    await asyncio.to_thread(known.require, detector, one.finds)
+                proven += 1
+    assert proven >= 2
 
 
 async def test_no_face_shows_with_any_chain(model_cache: ModelCache) -> None:

@@ -11,7 +11,7 @@ from firmware.pipeline.detect import Detect, LookOptions
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
 from firmware.ports import SystemClock
-from tests.pipeline.doubles import FACE, KeepingEncoder, NumberedCamera, ToldDetector, shows
+from tests.pipeline.doubles import FACE, KeepingEncoder, NumberedCamera, ToldDetector, believed, shows
 
 LOOK = LookOptions(
     rate_hz=50, deadline_s=0.15, stall_limit_s=5, restarts=1000, backoff_s=0.01, backoff_limit_s=0.05
@@ -39,9 +39,9 @@ class Rig:
         clock = SystemClock()
         if others is None:
             others = {"other": (ToldDetector(), look, EVERYTHING)}
-        self.detects = {"one": Detect("one", finds, detector, look, clock)}
+        self.detects = {"one": Detect("one", finds, detector, believed, look, clock)}
         for name, (other, options, kinds) in others.items():
-            self.detects[name] = Detect(name, kinds, other, options, clock)
+            self.detects[name] = Detect(name, kinds, other, believed, options, clock)
         self.flow = Flow(
             camera, list(self.detects.values()), [self.rendition], self.told.append, policy, clock
         )
