@@ -14,7 +14,7 @@ from firmware.config.model import ModelCache
 from firmware.config.portrait import portrait
 from firmware.config.profile import Profile
 from firmware.config.settings import Settings
-from firmware.core.frames import Redacted
+from firmware.core.frames import Kind, Redacted
 from firmware.core.policy import POLICIES
 from firmware.errors import VeilcamError, first_error
 from firmware.fanout import Fanout
@@ -114,6 +114,9 @@ class StatusBoard:
         self._camera = camera
         self._detectors = detectors
         self._clock = clock
+        self._smallest = {
+            kind: detectors.smallest(kind, camera.width, camera.height) for kind in (Kind.FACE, Kind.PERSON)
+        }
         self._begun_ns = clock.monotonic_ns()
 
     def __call__(self) -> CameraStatus:
@@ -129,6 +132,8 @@ class StatusBoard:
             detectors=self._detectors.names,
             width=self._camera.width,
             height=self._camera.height,
+            smallest_face=self._smallest[Kind.FACE],
+            smallest_body=self._smallest[Kind.PERSON],
             uptime_s=(now - self._begun_ns) / 1e9,
             failed=now - last_ns > SILENT_NS,
             reason=report.reason,

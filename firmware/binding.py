@@ -1,6 +1,7 @@
 """Binds a board's names to back-ends: which camera, which detector for each model, which encoder."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +16,7 @@ from firmware.config.model import (
     load_manifests,
 )
 from firmware.config.profile import LookProfile
+from firmware.core.cuts import Sight, finest
 from firmware.core.frames import Kind
 from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, load
 from firmware.errors import DriverUnavailable
@@ -29,6 +31,9 @@ class BoundDetector:
     finds: frozenset[Kind]
     opens: OpensDetector
     title: str
+    sight: Sight
+    smallest: Mapping[Kind, int]
+    """Height in pixels of its input from which on it finds what it finds, as far as that was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,18 @@ class BoundDetectors:
     def names(self) -> tuple[str, ...]:
         """Model, driver and size of every detector, for people."""
         return tuple(detector.title for detector in self.detectors)
+
+    def smallest(self, kind: Kind, width: int, height: int) -> int | None:
+        """Return the height from which on all of a kind are found in a picture of `width` x `height` pixels.
+
+        As measured with the built-in scene's person; None where no detector was measured.
+        """
+        heights = [
+            math.ceil(one.smallest[kind] / finest(width, height, one.sight))
+            for one in self.detectors
+            if kind in one.smallest
+        ]
+        return min(heights, default=None)
 
 
 def bind_camera(options: CameraOptions) -> OpensCamera:
@@ -79,10 +96,12 @@ def bind_detectors(
         options, artefact = runnable(manifest, drivers, size)
         read = partial(cache.read, manifest, artefact)
         read()  # a wrong file is told now, not when the camera has been opened
-        model = LoadedModel(manifest, read, (size.width, size.height), manifest.live())
+        sight = Sight(size.width, size.height, grows=artefact.width is None)
+        model = LoadedModel(manifest, read, sight, manifest.live())
         opens = partial(modules[options.driver].open_detector, options, model)
         title = f"{name} ({options.driver}, {size.width}x{size.height})"
-        bound.append(BoundDetector(name, frozenset(manifest.finds), opens, title))
+        smallest = {kind: found.smallest for kind, found in manifest.finds.items() if found.smallest}
+        bound.append(BoundDetector(name, frozenset(manifest.finds), opens, title, sight, smallest))
     return BoundDetectors(chain.name, tuple(bound))
 
 

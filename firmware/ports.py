@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from firmware.core.cuts import Sight
 from firmware.core.frames import Detection, Planes
 from firmware.core.raw import DetectorPicture, RawFrame
 
@@ -56,8 +57,8 @@ class Detector(Protocol):
         ...
 
     @property
-    def input_size(self) -> tuple[int, int] | None:
-        """Width and height in pixels that pictures are scaled to; None where it takes them as they are."""
+    def sight(self) -> Sight | None:
+        """How pictures are cut and scaled for it; None where it takes them as they are."""
         ...
 
     def detect(self, picture: DetectorPicture) -> Sequence[Detection]:

@@ -27,6 +27,9 @@ class CameraStatus:
     """Model and runtime of every opened detector."""
     width: int
     height: int
+    smallest_face: int | None
+    smallest_body: int | None
+    """Heights in pixels of this picture from which on faces and bodies are found; None where not measured."""
     uptime_s: float
     failed: bool = False
     reason: str = ""

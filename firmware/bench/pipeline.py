@@ -36,6 +36,8 @@ class Snapshot:
     process_ns: int
     released: int
     looks: int
+    shown: Mapping[str, int]
+    """Pictures shown to each detector."""
     stages: Mapping[str, int]
 
 
@@ -73,10 +75,15 @@ def resident_mib() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def _snapshot(flow: Flow) -> Snapshot:
+def _snapshot(flow: Flow, floor: Floor) -> Snapshot:
     report = flow.report()
     return Snapshot(
-        time.monotonic_ns(), time.process_time_ns(), report.frames, min(report.looks.values()), report.cpu_ns
+        time.monotonic_ns(),
+        time.process_time_ns(),
+        report.frames,
+        min(report.looks.values()),
+        floor.counted,
+        report.cpu_ns,
     )
 
 
@@ -108,7 +115,7 @@ async def measure_pipeline(
         rendition = RedactedRendition(floor.tap_encoder(encoder))
         flow = Flow(camera, detects, [rendition], _discard, PEOPLE, clock)
         try:
-            before, after, rss = await _run(flow, seconds, progress)
+            before, after, rss = await _run(flow, floor, seconds, progress)
         except* VeilcamError as group:
             raise first_error(group) from None
     frames, looks = after.released - before.released, after.looks - before.looks
@@ -119,8 +126,9 @@ async def measure_pipeline(
         )
     async with AsyncExitStack() as parts:
         opened = [await parts.enter_async_context(one.opens()) for one in detectors.detectors]
-        await asyncio.to_thread(floor.looks_ms, opened, 3)  # first calls allocate
-        looks_ms = await asyncio.to_thread(floor.looks_ms, opened, looks)
+        await asyncio.to_thread(floor.looks_ms, opened, {one.name: 3 for one in opened})  # calls allocate
+        shown = {name: after.shown[name] - count for name, count in before.shown.items()}
+        looks_ms = await asyncio.to_thread(floor.looks_ms, opened, shown)
         alone = await parts.enter_async_context(opens_encoder(info.width, info.height, info.fps))
         encode_ms = await asyncio.to_thread(floor.encode_ms, alone, frames, info.fps)
     cpu = _cpu(before, after)
@@ -148,19 +156,19 @@ async def measure_pipeline(
 
 
 async def _run(
-    flow: Flow, seconds: float, progress: Callable[[float], None]
+    flow: Flow, floor: Floor, seconds: float, progress: Callable[[float], None]
 ) -> tuple[Snapshot, Snapshot, list[float]]:
     """Run the flow; returns the counters after the warm-up and at the end, and memory between."""
     rss: list[float] = []
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(flow.run())
         await asyncio.sleep(WARM_UP_S)
-        before = _snapshot(flow)
+        before = _snapshot(flow, floor)
         for step in range(10):
             await asyncio.sleep(seconds / 10)
             rss.append(round(resident_mib(), 1))
             progress(seconds * (step + 1) / 10)
-        after = _snapshot(flow)
+        after = _snapshot(flow, floor)
         running.cancel()
     return before, after, rss
 

@@ -8,8 +8,10 @@ import sys
 from tqdm import tqdm
 
 from firmware.bench.pipeline import PipelineReport, measure_pipeline
+from firmware.bench.sizes import SizesReport, measure_sizes
 from firmware.config.model import ModelCache, default_cache
 from firmware.config.profile import camera_from_uri, chosen_profile
+from firmware.pipeline.sizes import sizes_for
 
 
 def fill(parser: argparse.ArgumentParser) -> None:
@@ -27,12 +29,31 @@ def fill(parser: argparse.ArgumentParser) -> None:
     pipeline.add_argument("--seconds", metavar="N", type=_seconds, default=20.0, help="default: %(default)s")
     pipeline.add_argument("--json", action="store_true", help="print one JSON object")
     pipeline.set_defaults(handler=handle_pipeline)
+    sizes = benches.add_parser(
+        "sizes",
+        help="the smallest face and body that a live look always finds",
+        description="Puts the person of the built-in scene into an empty hall at one size after another and "
+        "looks as the camera does. Other people, light and poses are harder: read it as the best case.",
+    )
+    sizes.add_argument("--board", metavar="NAME|FILE", help="default: this machine's, else laptop")
+    sizes.add_argument(
+        "--picture", metavar="WxH", type=_picture, default=(1280, 720), help="default: 1280x720"
+    )
+    sizes.add_argument("--json", action="store_true", help="print one JSON object")
+    sizes.set_defaults(handler=handle_sizes)
 
 
 def _seconds(text: str) -> float:
     if text.replace(".", "", 1).isdecimal() and 1 <= float(text) <= 86_400:
         return float(text)
     raise argparse.ArgumentTypeError("give 1 to 86400 seconds")
+
+
+def _picture(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if width.isdecimal() and height.isdecimal() and 64 <= int(width) <= 7680 and 64 <= int(height) <= 4320:
+        return int(width) // 2 * 2, int(height) // 2 * 2
+    raise argparse.ArgumentTypeError("give width and height in pixels, such as 1920x1080; at most 7680x4320")
 
 
 def handle_pipeline(args: argparse.Namespace) -> int:
@@ -50,6 +71,34 @@ def handle_pipeline(args: argparse.Namespace) -> int:
         )
     print(json.dumps(report.as_json()) if args.json else _table(report))
     return 0
+
+
+def handle_sizes(args: argparse.Namespace) -> int:
+    """Measure and print from which size on everybody was found."""
+    profile, (width, height) = chosen_profile(args.board), args.picture
+    tried = len(sizes_for(width, height))
+    with tqdm(total=tried, unit="size", disable=not sys.stderr.isatty(), leave=False) as bar:
+        report = asyncio.run(
+            measure_sizes(profile, ModelCache(default_cache()), width, height, lambda: bar.update() and None)
+        )
+    print(json.dumps(report.as_json()) if args.json else _sizes_table(report))
+    return 0
+
+
+def _sizes_table(report: SizesReport) -> str:
+    lines = [
+        f"{report.width}x{report.height}, chain {report.chain}: {', '.join(report.detectors)}",
+        f"every face is hidden from {_pixels(report.smallest_face)} in height, "
+        f"every body found from {_pixels(report.smallest_body)}",
+        f"{'face px':>8}{'hidden':>9}{'body px':>9}{'found':>8}",
+    ]
+    both = zip(report.faces_hidden.items(), report.bodies_found.items(), strict=True)
+    lines += [f"{face:>8}{hidden:>9.0%}{body:>9}{found:>8.0%}" for (face, hidden), (body, found) in both]
+    return "\n".join(lines)
+
+
+def _pixels(size: int | None) -> str:
+    return "no size on" if size is None else f"{size} pixels"
 
 
 def _table(report: PipelineReport) -> str:

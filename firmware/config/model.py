@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 from pydantic import Field, ValidationError, model_validator
 
 from firmware.config.strict import Strict, explain, read_toml
+from firmware.core.cuts import Sight
 from firmware.core.frames import Kind
 from firmware.core.heads.found import Wanted
 from firmware.errors import ConfigError, ModelMissing, WrongHash
@@ -103,6 +104,8 @@ class Finds(Scores):
 
     headless: Scores | None = None
     """For a person without a head, where the network knows heads."""
+    smallest: int | None = Field(default=None, gt=0)
+    """Height in pixels of the input from which on a live look found all of them (`veilcam bench sizes`)."""
     drawn: float = Field(default=1.0, gt=0.5, le=1)
     """How large the thing itself is in the box that the network draws; some draw wider than what is there."""
 
@@ -166,7 +169,7 @@ class Chain(Strict):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model on this machine, its input size in pixels (None: each picture's) and what counts.
+    """A model on this machine, the input that pictures are cut for (None: each as it is) and what counts.
 
     `read` returns the file's bytes, verified: a file that is hashed first and read again by its path may have
     been exchanged in between. It raises ModelMissing and WrongHash.
@@ -174,8 +177,13 @@ class LoadedModel:
 
     manifest: Manifest
     read: Callable[[], bytes]
-    size: tuple[int, int] | None
+    sight: Sight | None
     wanted: Mapping[Kind, Wanted]
+
+    @property
+    def fixed(self) -> tuple[int, int] | None:
+        """Width and height of the one input that the file takes; None where it takes any."""
+        return None if self.sight is None or self.sight.grows else (self.sight.width, self.sight.height)
 
 
 def load_manifest(path: Path) -> Manifest:

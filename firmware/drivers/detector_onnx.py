@@ -9,6 +9,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from firmware.config.drivers import OnnxOptions
 from firmware.config.model import LoadedModel
+from firmware.core.cuts import Sight
 from firmware.core.frames import Detection
 from firmware.core.heads.network import HEADS, Network
 from firmware.core.heads.unpinned import unpinned
@@ -32,7 +33,7 @@ class OnnxDetector:
 
     def __init__(self, name: str, session: onnxruntime.InferenceSession, network: Network) -> None:
         self.name = name
-        self.input_size = network.size
+        self.sight = network.sight
         self._session = session
         self._network = network
         self._input = session.get_inputs()[0].name
@@ -62,7 +63,7 @@ async def open_detector(options: OnnxOptions, model: LoadedModel) -> AsyncIterat
     """
     network = _network(model)
     session = await asyncio.to_thread(_session, model, options.threads)
-    where = "any size" if model.size is None else f"{model.size[0]}x{model.size[1]}"
+    where = "any size" if model.sight is None else f"{model.sight.width}x{model.sight.height}"
     yield OnnxDetector(f"{model.manifest.name} (onnx, {where})", session, network)
 
 
@@ -70,33 +71,34 @@ def _network(model: LoadedModel) -> Network:
     manifest = model.manifest
     if not manifest.finds or manifest.head not in HEADS:
         raise ConfigError(f"model {manifest.name}: head {manifest.head!r} finds nothing; name a detector")
-    return Network(HEADS[manifest.head], model.wanted, model.size)
+    return Network(HEADS[manifest.head], model.wanted, model.sight)
 
 
 def _session(model: LoadedModel, threads: int) -> onnxruntime.InferenceSession:
-    """Load a model for inputs of its size; one that states another size is loaded with its sizes set free."""
+    """Load a model for its inputs; one that states another size is loaded with its sizes set free."""
     data = model.read()
     try:
-        session = _loaded(data, threads, model.size)
+        session = _loaded(data, threads, model.sight)
         height, width = session.get_inputs()[0].shape[2:]
-        if isinstance(width, str) or (width, height) == model.size:
+        if isinstance(width, str) or (width, height) == model.fixed:
             return session
-        return _loaded(unpinned(data), threads, model.size)
+        return _loaded(unpinned(data), threads, model.sight)
     except (ValueError, *FAILURES) as exc:
         raise ModelError(
             f"model {model.manifest.name}: onnxruntime cannot load it: {_line(exc)}; run scripts/fetch-models"
         ) from exc
 
 
-def _loaded(model: bytes, threads: int, size: tuple[int, int] | None) -> onnxruntime.InferenceSession:
+def _loaded(model: bytes, threads: int, sight: Sight | None) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # A camera waits between looks: spinning threads would burn a core over nothing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Plans of memory are kept for every size of input; with any size they would only pile up.
-    options.enable_mem_pattern = size is not None
+    # Plans of memory are kept for every size of input: few for a camera's picture, and for any picture they
+    # would only pile up.
+    options.enable_mem_pattern = sight is not None
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

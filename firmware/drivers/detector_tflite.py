@@ -24,7 +24,7 @@ class TfliteDetector:
 
     def __init__(self, name: str, interpreter: Any, network: Network) -> None:
         self.name = name
-        self.input_size = network.size
+        self.sight = network.sight
         self._interpreter = interpreter
         self._network = network
         self._input = interpreter.get_input_details()[0]["index"]
@@ -61,11 +61,11 @@ async def open_detector(options: TfliteOptions, model: LoadedModel) -> AsyncIter
     manifest = model.manifest
     if not manifest.finds or manifest.head not in HEADS:
         raise ConfigError(f"model {manifest.name}: head {manifest.head!r} finds nothing; name a detector")
-    if model.size is None:
+    if model.fixed is None:
         raise ConfigError(f"model {manifest.name}: a TFLite file has one size of input; state it")
-    network = Network(HEADS[manifest.head], model.wanted, model.size)
+    network = Network(HEADS[manifest.head], model.wanted, model.sight)
     interpreter = await asyncio.to_thread(_interpreter, model, options.threads)
-    yield TfliteDetector(f"{manifest.name} (tflite, {model.size[0]}x{model.size[1]})", interpreter, network)
+    yield TfliteDetector(f"{manifest.name} (tflite, {model.fixed[0]}x{model.fixed[1]})", interpreter, network)
 
 
 def _interpreter(model: LoadedModel, threads: int) -> Any:

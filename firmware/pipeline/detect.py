@@ -20,7 +20,7 @@ from firmware.core.raw import DetectorPicture, RawFrame
 from firmware.errors import DetectorFailed, DetectorStalled
 from firmware.pipeline.capture import Capture
 from firmware.pipeline.mailbox import Mailbox
-from firmware.pipeline.view import Cutter, in_full
+from firmware.pipeline.view import Cutter, look
 from firmware.pipeline.witness import Witness
 from firmware.pipeline.worker import Worker
 from firmware.ports import Clock, Detector, OpensDetector
@@ -154,8 +154,8 @@ class Detect:
     ) -> None:
         """Look at one frame; late or failed means blind."""
         before = worker.cpu_ns
-        picture = await self._picture(frame, detector, worker, cutter)
-        looking = worker.start(lambda: detector.detect(picture))
+        pictures = await self._pictures(frame, detector, worker, cutter)
+        looking = worker.start(lambda: look(detector, pictures))
         await asyncio.wait((looking,), timeout=self._options.deadline_s)
         self.cpu_ns += worker.cpu_ns - before
         if not looking.done():
@@ -165,15 +165,14 @@ class Detect:
             return
         found = _answer(looking)
         self.looks += 1
-        every = in_full(found, picture)
         # Off the loop, like all that grows with how much is found: a crowd must not hold up the stream.
-        following = worker.start(lambda: witness.followed(self.source, picture.moment, every))
+        following = worker.start(lambda: witness.followed(self.source, pictures[0].moment, found))
         witness.take(await following)
 
-    async def _picture(
+    async def _pictures(
         self, frame: RawFrame, detector: Detector, worker: Worker, cutter: Cutter
-    ) -> DetectorPicture:
-        """Cut the detector's picture out of a frame and give its lease back."""
+    ) -> list[DetectorPicture]:
+        """Cut the detector's pictures out of a frame and give its lease back."""
         cutting = worker.start(lambda: cutter.cut(frame, detector))
         cutting.add_done_callback(lambda _: frame.release())
         return await cutting

@@ -5,8 +5,8 @@ detector calls and the same encodes alone, in one thread, with no capture, track
 """
 
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from firmware.core.frames import Detection, Planes
@@ -19,17 +19,19 @@ KEPT_FRAMES = 120
 
 
 class TappedDetector:
-    """Passes looks on and keeps the last pictures."""
+    """Passes looks on, keeps the last pictures and counts all."""
 
-    def __init__(self, inner: Detector, kept: deque[DetectorPicture]) -> None:
+    def __init__(self, inner: Detector, kept: deque[DetectorPicture], counted: Counter[str]) -> None:
         self._inner = inner
         self._kept = kept
+        self._counted = counted
         self.name = inner.name
-        self.input_size = inner.input_size
+        self.sight = inner.sight
 
     def detect(self, picture: DetectorPicture) -> Sequence[Detection]:
         """Look, as the wrapped detector does."""
         self._kept.append(picture)
+        self._counted[self.name] += 1
         return self._inner.detect(picture)
 
 
@@ -50,7 +52,8 @@ class Floor:
     """Keeps the last inputs of one run and replays them."""
 
     def __init__(self) -> None:
-        self._pictures: deque[DetectorPicture] = deque(maxlen=KEPT_PICTURES)
+        self._pictures: dict[str, deque[DetectorPicture]] = {}
+        self._counted: Counter[str] = Counter()
         self._frames: deque[Planes] = deque(maxlen=KEPT_FRAMES)
 
     def tap_detector(self, opens: OpensDetector) -> OpensDetector:
@@ -59,7 +62,8 @@ class Floor:
         @asynccontextmanager
         async def tapped() -> AsyncIterator[Detector]:
             async with opens() as inner:
-                yield TappedDetector(inner, self._pictures)
+                kept = self._pictures.setdefault(inner.name, deque(maxlen=KEPT_PICTURES))
+                yield TappedDetector(inner, kept, self._counted)
 
         def opener() -> AbstractAsyncContextManager[Detector]:
             return tapped()
@@ -70,13 +74,18 @@ class Floor:
         """Return an encoder that keeps what it is given."""
         return TappedEncoder(encoder, self._frames)
 
-    def looks_ms(self, detectors: Sequence[Detector], looks: int) -> float:
-        """Return the CPU milliseconds of `looks` looks by all detectors, in this thread."""
-        pictures = list(self._pictures)
+    @property
+    def counted(self) -> Mapping[str, int]:
+        """Pictures shown so far, by detector: a look at a large frame takes several."""
+        return dict(self._counted)
+
+    def looks_ms(self, detectors: Sequence[Detector], pictures: Mapping[str, int]) -> float:
+        """Return the CPU milliseconds of showing each detector so many of its pictures, in this thread."""
         begun = time.thread_time_ns()
-        for index in range(looks):
-            for detector in detectors:
-                detector.detect(pictures[index % len(pictures)])
+        for detector in detectors:
+            kept = list(self._pictures[detector.name])
+            for index in range(pictures[detector.name]):
+                detector.detect(kept[index % len(kept)])
         return (time.thread_time_ns() - begun) / 1e6
 
     def encode_ms(self, encoder: Encoder, frames: int, fps: float) -> float:

@@ -26,9 +26,6 @@ SAME = 0.5
 ON_SOMEBODY = 0.5
 """The least share of a face that lies on a person or a head."""
 
-TILE_OVERLAP = 0.2
-"""Share of a tile that its neighbour sees too: whoever is cut by the one is whole in the other."""
-
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -132,14 +129,3 @@ def merged(seen: Sequence[Seen]) -> list[Detection]:
 
 def _boxes(detections: Sequence[Detection]) -> "np.typing.NDArray[np.float32]":
     return np.array([(d.box.x, d.box.y, d.box.w, d.box.h) for d in detections], np.float32).reshape(-1, 4)
-
-
-def tiles(width: int, height: int, across: int, down: int) -> list[Box]:
-    """Return `across` x `down` parts that overlap by TILE_OVERLAP and cover a picture."""
-    return [Box(x, y, w, h) for y, h in _spans(height, down) for x, w in _spans(width, across)]
-
-
-def _spans(length: int, count: int) -> list[tuple[int, int]]:
-    size = math.ceil(length / (count - (count - 1) * TILE_OVERLAP))
-    step = (length - size) / max(1, count - 1)
-    return [(min(length - size, round(index * step)), size) for index in range(count)]

@@ -14,7 +14,8 @@ from firmware.core.policy import SECOND_NS, TIMING, Policy, Present
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
 from firmware.pipeline.mask import Masker, on_even_pixels
-from firmware.pipeline.view import detector_picture, in_full, picture_width
+from firmware.pipeline.view import Cutter
+from firmware.pipeline.view import look as look_live
 from firmware.pipeline.witness import Witness
 from firmware.ports import Detector
 from firmware.redact.look import Eye, look
@@ -91,10 +92,9 @@ def _judged(found: Sequence[Detection], policy: Policy, width: int, height: int)
 
 
 def _look(frame: RawFrame, detectors: Sequence[Detector], witness: Witness) -> None:
-    width = picture_width(detectors, frame.planes.width, frame.planes.height)
-    picture = detector_picture(frame, width)
+    cutter = Cutter()
     for n, detector in enumerate(detectors):
-        witness.saw(str(n), frame.moment, in_full(detector.detect(picture), picture))
+        witness.saw(str(n), frame.moment, look_live(detector, cutter.cut(frame, detector)))
 
 
 def _witnessed(witness: Witness, frame: RawFrame) -> Judgement:

@@ -16,6 +16,7 @@ from firmware.config.model import (
 )
 from firmware.config.portrait import portrait
 from firmware.config.profile import LookProfile
+from firmware.core.cuts import Sight
 from firmware.core.frames import Kind
 from firmware.drivers.registry import DETECTORS, load
 from firmware.pipeline.known import KnownFace
@@ -58,7 +59,8 @@ async def _eye(
     stack: AsyncExitStack, cache: ModelCache, manifest: Manifest, threads: int, known: KnownFace
 ) -> Eye:
     options, artefact = runnable(manifest, _drivers(threads))
-    fixed = None if artefact.width is None or artefact.height is None else (artefact.width, artefact.height)
+    size = (artefact.width, artefact.height)
+    fixed = None if size[0] is None or size[1] is None else Sight(size[0], size[1])
     model = LoadedModel(manifest, partial(cache.read, manifest, artefact), fixed, manifest.many())
     opens = partial(load("detector", DETECTORS, options.driver).open_detector, options, model)
     detector = await _proven(stack, opens, manifest.finds.keys(), known)

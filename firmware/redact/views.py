@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
+from firmware.core.cuts import tiles
 from firmware.core.geometry import Box
-from firmware.redact.look import View, Views, tiles
+from firmware.redact.look import View, Views
 
 STRONG = 1280
 """Longer side that small faces are looked for at; smaller pictures are enlarged up to twice for it."""

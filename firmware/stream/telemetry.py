@@ -64,7 +64,7 @@ def condition(status: CameraStatus) -> str:
 
 
 def describe(status: CameraStatus, viewers: int) -> dict[str, object]:
-    """Return the status as the page and programs read it; milliseconds, seconds, frames per second."""
+    """Return the status as the page and programs read it; ms, seconds, frames per second, pixels."""
     return {
         "status": condition(status),
         "verdict": status.verdict.value,
@@ -75,6 +75,7 @@ def describe(status: CameraStatus, viewers: int) -> dict[str, object]:
         "detectors": list(status.detectors),
         "width": status.width,
         "height": status.height,
+        "smallest": {"face": status.smallest_face, "body": status.smallest_body},
         "viewers": viewers,
         "uptime_s": round(status.uptime_s, 1),
         "detector_restarts": status.detector_restarts,

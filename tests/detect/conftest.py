@@ -12,6 +12,7 @@ import pytest
 
 from firmware.config.drivers import OnnxOptions, TfliteOptions
 from firmware.config.model import LoadedModel, ModelCache, load_manifests
+from firmware.core.cuts import Sight
 from firmware.core.frames import Detection, Plane
 from firmware.core.geometry import Box
 from firmware.core.moment import Moment
@@ -36,7 +37,8 @@ def finds(model_cache: ModelCache) -> Finds:
         artefact = manifest.artefacts[key]
         if not model_cache.has(artefact):
             pytest.skip(f"no {artefact.file} in {model_cache.root}: run scripts/fetch-models")
-        model = LoadedModel(manifest, partial(model_cache.read, manifest, artefact), size, manifest.live())
+        sight = None if size is None else Sight(*size, grows=artefact.width is None)
+        model = LoadedModel(manifest, partial(model_cache.read, manifest, artefact), sight, manifest.live())
         if artefact.runtime == "tflite":
             return detector_tflite.open_detector(TfliteOptions(driver="tflite"), model)
         return detector_onnx.open_detector(OnnxOptions(driver="onnx"), model)

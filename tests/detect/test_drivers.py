@@ -14,16 +14,18 @@ import pytest
 
 from firmware.config.drivers import OnnxOptions, TfliteOptions
 from firmware.config.model import LoadedModel, ModelCache, load_manifests
+from firmware.core.cuts import Sight
 from firmware.drivers import detector_onnx, detector_tflite
 from firmware.errors import ConfigError, DriverUnavailable, ModelError, ModelMissing, WrongHash
 from tests.detect.conftest import shown
 
+SQUARE = Sight(256, 256)
 MANIFESTS = load_manifests()
 
 
-def loaded(name: str, path: Path, size: tuple[int, int] = (256, 256)) -> LoadedModel:
+def loaded(name: str, path: Path, sight: Sight = SQUARE) -> LoadedModel:
     return LoadedModel(
-        MANIFESTS[name], lambda: path.read_bytes() if path.is_file() else b"", size, MANIFESTS[name].live()
+        MANIFESTS[name], lambda: path.read_bytes() if path.is_file() else b"", sight, MANIFESTS[name].live()
     )
 
 
@@ -112,7 +114,7 @@ def test_a_file_that_is_exchanged_after_it_was_checked_is_refused(
     sound = model_cache.read(manifest, artefact)
     cache.path(artefact).write_bytes(sound)
     read = partial(cache.read, manifest, artefact)
-    model = LoadedModel(manifest, read, (256, 256), manifest.live())
+    model = LoadedModel(manifest, read, Sight(256, 256), manifest.live())
     assert read() == sound
     # One bit in the middle is a weight: it would load, and see nobody.
     middle = len(sound) // 2

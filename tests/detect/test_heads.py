@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from firmware.core.cuts import Sight
 from firmware.core.frames import Kind
 from firmware.core.geometry import Box
 from firmware.core.heads.blazeface import BlazeFace, anchors
@@ -146,7 +147,7 @@ def test_yolox_that_knows_people_alone_is_asked_for_them_alone() -> None:
     ("score", "head", "counts"), [(0.3, True, True), (0.3, False, False), (0.7, False, True)]
 )
 def test_a_person_without_a_head_needs_a_better_score(score: float, head: bool, counts: bool) -> None:
-    network = Network(YoloX(), {Kind.PERSON: Wanted(0.1, headless=0.6), Kind.HEAD: Wanted(0.1)}, (W, H))
+    network = Network(YoloX(), {Kind.PERSON: Wanted(0.1, headless=0.6), Kind.HEAD: Wanted(0.1)}, Sight(W, H))
     out = silent_yolox()
     speak(out, 32, (0, 1), 0, score)
     out["reg_32"][0, :, 0, 1] = [0, 0.5, 0, 0]  # 32 px about (32, 16): from the top of the picture to its end
@@ -159,7 +160,7 @@ def test_a_person_without_a_head_needs_a_better_score(score: float, head: bool, 
 
 @pytest.mark.parametrize("headless", [0.0, 0.2])
 def test_a_speck_without_a_head_is_nobody(headless: float) -> None:
-    network = Network(YoloX(), {Kind.PERSON: Wanted(0.1, headless=headless)}, (W, H))
+    network = Network(YoloX(), {Kind.PERSON: Wanted(0.1, headless=headless)}, Sight(W, H))
     out = silent_yolox()
     speak(out, 8, (1, 2), 0, 0.9)
     prepared = network.prepare(np.zeros((H, W, 3), np.uint8))
@@ -176,7 +177,7 @@ def test_a_head_is_on_a_body_where_most_of_it_lies_in_the_upper_half() -> None:
 
 
 def test_a_box_that_is_drawn_too_wide_becomes_the_things_own() -> None:
-    network = Network(YoloX(), {Kind.PERSON: Wanted(0.1, drawn=0.75)}, (W, H))
+    network = Network(YoloX(), {Kind.PERSON: Wanted(0.1, drawn=0.75)}, Sight(W, H))
     out = silent_yolox(1)
     speak(out, 16, (1, 2), 0, 0.5)
     (found,) = network.detections(out, network.prepare(np.zeros((H, W, 3), np.uint8)))
@@ -206,7 +207,7 @@ def test_inputs_have_the_layout_and_order_of_colours_the_network_takes(name: str
 
 def test_letterbox_keeps_the_aspect_and_boxes_come_back() -> None:
     picture = np.full((100, 400, 3), 200, np.uint8)
-    network = Network(YuNet(), FACES, (W, H))
+    network = Network(YuNet(), FACES, Sight(W, H))
     prepared = network.prepare(picture)
     assert prepared.tensor.shape == (1, 3, H, W)
     assert prepared.scale == W / 400
@@ -230,14 +231,14 @@ def test_boxes_that_overflow_stay_in_the_picture() -> None:
     out = silent_yunet()
     out["cls_8"][0, 0] = out["obj_8"][0, 0] = 1
     out["bbox_8"][0, 0] = [0, 0, 1e9, 1e9]
-    network = Network(YuNet(), FACES, (W, H))
+    network = Network(YuNet(), FACES, Sight(W, H))
     prepared = network.prepare(np.zeros((H, W, 3), np.uint8))
     assert all(d.box.right <= W and d.box.bottom <= H for d in network.detections(out, prepared))
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
 def test_network_that_gives_no_number_has_failed_and_not_seen_nobody(broken: float) -> None:
-    network = Network(HEADS["yunet"], FACES, (W, H))
+    network = Network(HEADS["yunet"], FACES, Sight(W, H))
     prepared = network.prepare(np.zeros((H, W, 3), np.uint8))
     out = silent_yunet()
     assert network.detections(out, prepared) == []

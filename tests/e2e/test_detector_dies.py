@@ -48,7 +48,7 @@ class Sabotaged:
             def __init__(self, inner: Detector) -> None:
                 self._inner = inner
                 self.name = inner.name
-                self.input_size = inner.input_size
+                self.sight = inner.sight
 
             def detect(self, picture: DetectorPicture) -> Sequence[Detection]:
                 outer.before()

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import numpy as np
 
+from firmware.core.cuts import Sight
 from firmware.core.frames import Detection, Kind, Plane, Planes
 from firmware.core.geometry import Box
 from firmware.core.raw import DetectorPicture, RawFrame
@@ -52,7 +53,7 @@ class ToldDetector:
     """Finds one face; `before` runs first and may raise or wait."""
 
     name = "told"
-    input_size: tuple[int, int] | None = None
+    sight: Sight | None = None
 
     def __init__(self, before: Callable[[DetectorPicture], None] = lambda picture: None) -> None:
         self.before = before

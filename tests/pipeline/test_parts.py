@@ -3,10 +3,12 @@
 import asyncio
 import gc
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from firmware.core.cuts import Cut, Sight
 from firmware.core.frames import Detection, Kind, Planes
 from firmware.core.geometry import Box
 from firmware.core.moment import Moment
@@ -14,9 +16,9 @@ from firmware.core.raw import DetectorPicture, RawFrame
 from firmware.pipeline.capture import Capture
 from firmware.pipeline.hold import Hold
 from firmware.pipeline.mailbox import Mailbox
-from firmware.pipeline.view import Cutter, detector_picture, in_full
+from firmware.pipeline.view import Cutter, detector_picture, in_full, look
 from firmware.pipeline.worker import Worker
-from tests.pipeline.doubles import CLEAR, NumberedCamera, ToldDetector
+from tests.pipeline.doubles import CLEAR, FACE, NumberedCamera, ToldDetector
 
 
 def frame(seq: int, released: list[int]) -> RawFrame:
@@ -111,21 +113,37 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_not_complained_about(
     assert "never retrieved" not in caplog.text
 
 
+WHOLE = Box(0, 0, 1280, 720)
+
+
 def test_detector_picture_keeps_aspect_and_colour() -> None:
     i420 = np.empty((720 * 3 // 2, 1280), np.uint8)
     planes = Planes.of(i420)
     planes.y[:], planes.u[:], planes.v[:] = 81, 90, 240  # red in BT.601 limited range
-    picture = detector_picture(RawFrame(planes, 5, 6), 640)
+    picture = detector_picture(RawFrame(planes, 5, 6), Cut(WHOLE, 0.5))
     assert picture.bgr.shape == (360, 640, 3)
     assert np.abs(picture.bgr.astype(int) - (0, 0, 254)).max() <= 2
-    assert (picture.moment, picture.part) == (Moment(6, 5, 5), Box(0, 0, 1280, 720))
+    assert (picture.moment, picture.part) == (Moment(6, 5, 5), WHOLE)
+
+
+def test_a_part_of_a_frame_is_cut_where_it_lies_on_even_pixels() -> None:
+    planes = Planes.of(np.full((720 * 3 // 2, 1280), 128, np.uint8))
+    planes.y[:] = 16
+    planes.y[201:300, 401:500] = 235
+    picture = detector_picture(RawFrame(planes, 0, 0), Cut(Box(401, 201, 99, 99), 1.0))
+    assert picture.part == Box(400, 200, 100, 100)
+    assert picture.bgr.shape == (100, 100, 3)
+    assert picture.bgr[1:, 1:].min() > 250
+    assert picture.bgr[0].max() < 5
 
 
 def test_detector_picture_prefers_what_the_camera_made_small() -> None:
     planes = Planes.of(np.zeros((720 * 3 // 2, 1280), np.uint8))
     lores = Planes.of(np.full((360 * 3 // 2, 640), 128, np.uint8))
-    picture = detector_picture(RawFrame(planes, 0, 0, lores=lores), 640)
-    assert picture.bgr.mean() > 100
+    frame = RawFrame(planes, 0, 0, lores=lores)
+    assert detector_picture(frame, Cut(WHOLE, 0.5)).bgr.mean() > 100
+    assert detector_picture(frame, Cut(Box(640, 360, 640, 360), 0.5)).bgr.mean() > 100
+    assert detector_picture(frame, Cut(WHOLE, 0.75)).bgr.mean() < 100, "it is not fine enough for this"
 
 
 def test_planes_that_lie_together_are_one_picture_without_a_copy_and_others_are_copied() -> None:
@@ -140,17 +158,32 @@ def test_planes_that_lie_together_are_one_picture_without_a_copy_and_others_are_
     np.testing.assert_array_equal(Planes(wide[:, :64], together.u, together.v).i420(), i420)
 
 
-def test_cutter_cuts_once_for_all_detectors_of_a_frame_as_wide_as_the_neediest() -> None:
+def test_cutter_cuts_once_for_all_detectors_of_a_frame_that_want_the_same() -> None:
     cutter = Cutter()
-    narrow, wide = ToldDetector(), ToldDetector()
-    narrow.input_size, wide.input_size = (320, 192), (640, 384)
+    one, same, finer = ToldDetector(), ToldDetector(), ToldDetector()
+    one.sight = same.sight = Sight(640, 384, grows=True)
+    finer.sight = Sight(960, 544, grows=True)
     planes = Planes.of(np.zeros((720 * 3 // 2, 1280), np.uint8))
-    first = RawFrame(planes, 0, 0)
-    assert cutter.cut(first, narrow).bgr.shape == (180, 320, 3)
-    assert cutter.cut(first, wide).bgr.shape == (360, 640, 3)
-    second = RawFrame(planes, 1, 1)
-    assert cutter.cut(second, narrow) is cutter.cut(second, wide)
-    assert cutter.cut(second, narrow).bgr.shape == (360, 640, 3)
+    for seq in range(2):
+        frame = RawFrame(planes, seq, seq)
+        (first,), (second,), (third,) = (cutter.cut(frame, which) for which in (one, same, finer))
+        assert first is second
+        assert (first.bgr.shape, third.bgr.shape) == ((360, 640, 3), (540, 960, 3))
+        assert first.moment == frame.moment
+
+
+def test_who_is_in_two_parts_is_told_once() -> None:
+    class Sees(ToldDetector):
+        def detect(self, picture: DetectorPicture) -> Sequence[Detection]:
+            x = FACE.x - picture.part.x
+            return [Detection(Kind.FACE, Box(x, FACE.y, FACE.w, FACE.h), 0.5 + picture.part.x / 1000)]
+
+    pictures = [
+        DetectorPicture(np.zeros((192, 200, 3), np.uint8), Moment(0, 0, 0), Box(x, 0, 200, 192))
+        for x in (0, 60, 90)
+    ]
+    (found,) = look(Sees(), pictures)
+    assert (found.box, round(found.score, 2)) == (FACE, 0.59)
 
 
 def test_detections_come_back_where_the_part_lies() -> None:

@@ -25,7 +25,7 @@ class BrightSquares:
     """Finds what is brighter than any background of these tests; `blink` makes it miss looks."""
 
     name = "bright squares"
-    input_size = None
+    sight = None
 
     def __init__(self, blink: Callable[[int], bool] = lambda look: False) -> None:
         self._blink = blink

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware.config.model import Looks
+from firmware.core.cuts import tiles
 from firmware.core.frames import Detection, Kind, Planes
 from firmware.core.geometry import Box, iou
 from firmware.core.raw import DetectorPicture, RawFrame
 from firmware.redact import views as offline_views
-from firmware.redact.look import Eye, Seen, View, Views, look, merged, tiles
+from firmware.redact.look import Eye, Seen, View, Views, look, merged
 from tests.redact.conftest import BrightSquares
 
 SIZES = st.integers(16, 5000)
@@ -96,7 +97,7 @@ def test_a_doubtful_face_counts_on_somebody_whom_others_see(kind: Kind) -> None:
 
 def test_a_doubtful_person_is_the_more_doubtful_without_a_head() -> None:
     class Told:
-        name, input_size = "told", None
+        name, sight = "told", None
 
         def __init__(self, *found: Detection) -> None:
             self._found = found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from firmware.core.cuts import Sight
 from firmware.core.frames import Detection, Kind, Plane
 from firmware.core.geometry import Box, covered
 from firmware.core.heads.blazeface import BlazeFace
@@ -44,18 +45,26 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A head, what it looks for, the input's width and height (None: each picture's)."""
+    """A head, what it looks for, and its input (None: each picture's)."""
 
     head: Head
     wanted: Mapping[Kind, Wanted]
-    size: tuple[int, int] | None
+    sight: Sight | None
 
     def prepare(self, bgr: Plane) -> Prepared:
         """Fit a BGR picture (h, w, 3) into the input, aspect kept, black at the right and below."""
         height, width = bgr.shape[:2]
-        w, h = self.size or (-(-width // GRID) * GRID, -(-height // GRID) * GRID)
-        scale = 1.0 if self.size is None else min(w / width, h / height)
+        if self.sight is None or self._outgrown(width, height):
+            w, h, scale = -(-width // GRID) * GRID, -(-height // GRID) * GRID, 1.0
+        else:
+            # Where there is room a small picture is enlarged: whoever is small in it is found better.
+            w, h = self.sight.width, self.sight.height
+            scale = min(w / width, h / height)
         return Prepared(self.head.preprocess(letterbox(bgr, w, h, scale)), w, h, scale, (width, height))
+
+    def _outgrown(self, width: int, height: int) -> bool:
+        sight = self.sight
+        return sight is not None and sight.grows and (width > sight.width or height > sight.height)
 
     def detections(self, outputs: Outputs, prepared: Prepared) -> list[Detection]:
         """Read the outputs; boxes are clipped to the picture, empty ones are left out.
