@@ -8,6 +8,7 @@ from pathlib import Path
 
 from firmware.app import RunOptions, run_camera
 from firmware.binding import BoundDetectors
+from firmware.cli.rationed import Rationed
 from firmware.config.model import ModelCache, default_cache
 from firmware.config.profile import camera_from_uri, chosen_profile
 from firmware.config.settings import load_settings
@@ -41,7 +42,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Run until stopped; exit status 0 if that was asked for."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[Rationed()]
+    )
     profile = chosen_profile(args.board)
     options = RunOptions(
         profile=profile,

@@ -1,5 +1,6 @@
 """Settings of one camera (`--settings FILE`, TOML): what its owner decides, apart from the board."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,13 @@ def _known(policy: str) -> str:
     if policy not in POLICIES:
         raise ValueError(f"no such policy; choose one of {', '.join(POLICIES)}")
     return policy
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError("no IP address; write such as 127.0.0.1") from None
 
 
 class Settings(Strict):
@@ -31,6 +39,11 @@ class Settings(Strict):
     )
     origins: tuple[str, ...] = Field(
         default=(), max_length=16, description="Other sites whose pages may show the stream, https://name."
+    )
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_address)], ...] = Field(
+        default=(),
+        max_length=16,
+        description="Addresses of reverse proxies whose X-Forwarded-For is believed; others' is not.",
     )
     contact: str = Field(
         default="the person or company that put this camera here",

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from aioice import Candidate, stun
-from aioice.ice import Connection, StunProtocol
+from aioice.ice import Connection, StunProtocol, get_host_addresses
 from aiortc import RTCRtpSender, RTCRtpTransceiver
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcicetransport import RTCIceCandidate
@@ -31,6 +31,7 @@ SIGNATURES: Final[Mapping[str, tuple[Callable[..., object], tuple[str, ...]]]] =
     ),
     "Connection.add_remote_candidate": (Connection.add_remote_candidate, ("self", "remote_candidate")),
     "Connection.request_received": (Connection.request_received, ("self", "message", "addr", "protocol")),
+    "get_host_addresses": (get_host_addresses, ("use_ipv4", "use_ipv6")),
     "RTCRtpSender._send_keyframe": (RTCRtpSender._send_keyframe, ("self",)),  # noqa: SLF001
     "RTCRtpTransceiver.setCodecPreferences": (RTCRtpTransceiver.setCodecPreferences, ("self", "codecs")),
 }
@@ -101,6 +102,7 @@ class IceGuard:
         self._bind = connection.get_component_candidates
         self._add = connection.add_remote_candidate
         self._request = connection.request_received
+        self._own = frozenset(get_host_addresses(use_ipv4=True, use_ipv6=True))
         self.refused = 0
         # An instance's own attribute goes before its class's method, for aioice's calls too.
         vars(connection).update(
@@ -117,13 +119,13 @@ class IceGuard:
         # would give up before the viewer's checks tell its address. The reaper ends what never connects.
         if remote_candidate is None:
             return
-        if self._plan.admits(remote_candidate.host):
+        if self._plan.admits(remote_candidate.host, remote_candidate.port, self._own):
             await self._add(remote_candidate)
         else:
             self.refused += 1
 
     def _answer_admitted(self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol) -> None:
-        if self._plan.admits(addr[0]):
+        if self._plan.admits(addr[0], addr[1], self._own):
             self._request(message, addr, protocol)
         else:
             self.refused += 1

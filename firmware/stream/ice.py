@@ -1,7 +1,7 @@
 """Which of the host's addresses ICE offers, and which remote addresses it answers."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -11,6 +11,10 @@ from firmware.errors import ConfigError
 
 ENVIRONMENT = "VEILCAM_ICE_ADDRESSES"
 LOOPBACK = "127.0.0.1"
+BROADCAST = IPv4Address("255.255.255.255")
+LOWEST_PORT = 1024
+"""Below are services, not viewers."""
+
 Address: TypeAlias = IPv4Address | IPv6Address
 
 
@@ -33,25 +37,31 @@ class IcePlan:
     extra: tuple[str, ...] = ()
     """Offered besides `addresses`."""
     loopback_only: bool = False
+    viewer: str = ""
+    """Where the viewer's request came from."""
 
     def choose(self, host: list[str]) -> list[str]:
         """Return the addresses to bind, given those of the host."""
         own = host if self.addresses is None else list(self.addresses)
         return [*own, *(address for address in self.extra if address not in own)]
 
-    def admits(self, remote: str) -> bool:
-        """Say whether a remote address may be answered.
+    def admits(self, remote: str, port: int, own: Container[str]) -> bool:
+        """Say whether a remote address may be answered; `own` are this machine's addresses.
 
         Names are never looked up (`.local` would multicast): a viewer's own checks tell its address. A
-        loopback address is answered only where loopback is offered, so that nobody can make the camera
-        knock at its own ports.
+        loopback address is answered only where loopback is offered, and an address of this machine only to
+        who is on it, so that nobody can make the camera knock at its own ports; nor at services of others,
+        which listen below port 1024. Directed broadcasts need no rule: the kernel sends none unasked.
         """
         address = _parse(remote)
-        if address is None:
+        if address is None or port < LOWEST_PORT:
             return False
         if address.is_loopback:
             return any(is_loopback(own) for own in (*(self.addresses or ()), *self.extra))
-        return not (self.loopback_only or address.is_multicast or address.is_unspecified)
+        if str(address) in own and not (is_loopback(self.viewer) or self.viewer in own):
+            return False
+        nowhere = address.is_multicast or address.is_unspecified or address.is_link_local
+        return not (self.loopback_only or nowhere or address == BROADCAST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +74,11 @@ class IcePolicy:
     def plan(self, viewer: str) -> IcePlan:
         """Return the plan for a viewer whose HTTP request came from the address `viewer`."""
         if self.reach is Reach.LOOPBACK:
-            return IcePlan((LOOPBACK,), loopback_only=True)
+            return IcePlan((LOOPBACK,), loopback_only=True, viewer=viewer)
         if self.reach is Reach.LISTED:
-            return IcePlan(self.addresses, loopback_only=all(map(is_loopback, self.addresses)))
-        return IcePlan(None, extra=(LOOPBACK,) if is_loopback(viewer) else ())
+            alone = all(map(is_loopback, self.addresses))
+            return IcePlan(self.addresses, loopback_only=alone, viewer=viewer)
+        return IcePlan(None, extra=(LOOPBACK,) if is_loopback(viewer) else (), viewer=viewer)
 
 
 def _parse(text: str) -> Address | None:

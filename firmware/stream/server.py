@@ -10,9 +10,12 @@ from typing import Protocol
 from aiohttp import web
 
 from firmware.stream.admission import Admission, add_security_headers, admit
+from firmware.stream.door import Door
 from firmware.stream.listen import Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.problem import problems
+from firmware.stream.remote import PROXIES
+from firmware.stream.visitor import attend, receiving
 
 SHUTDOWN_S = 2.0
 MAX_BODY = 64 * 1024
@@ -44,7 +47,8 @@ def build(options: StreamOptions, listen: Listen, routes: Sequence[Routes]) -> w
         frozenset((listen.host, *(name.lower() for name in options.settings.host_names))),
         frozenset(options.settings.origins),
     )
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[problems, admit(rules)])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[attend, problems, admit(rules)])
+    app[PROXIES] = frozenset(options.settings.trusted_proxies)
     app.on_response_prepare.append(add_security_headers)
     for route in routes:
         route.add_to(app)
@@ -70,7 +74,13 @@ async def serve(options: StreamOptions, routes: Sequence[Routes]) -> AsyncIterat
         runner = web.AppRunner(build(options, listen, routes), access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:
-            await web.SockSite(runner, sock, ssl_context=tls).start()
-            yield ServedAddress(bound.url("https" if tls else "http"), bound.host, bound.port)
+            async with receiving(sock, tls, _server_of(runner), Door()):
+                yield ServedAddress(bound.url("https" if tls else "http"), bound.host, bound.port)
         finally:
             await runner.cleanup()
+
+
+def _server_of(runner: web.AppRunner) -> web.Server:
+    if runner.server is None:
+        raise RuntimeError("the runner has not been set up")
+    return runner.server

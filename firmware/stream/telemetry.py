@@ -10,6 +10,7 @@ from firmware.fanout import Fanout
 from firmware.status import CameraStatus, StatusSource
 from firmware.stream.ice import is_loopback
 from firmware.stream.problem import Refused
+from firmware.stream.remote import client_address
 from firmware.stream.viewers import Viewers
 
 
@@ -39,7 +40,7 @@ class Telemetry:
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Give the counters in Prometheus text format 0.0.4, to this machine alone."""
-        if not is_loopback(request.remote or ""):
+        if not is_loopback(client_address(request)):
             raise Refused(HTTPStatus.FORBIDDEN, "metrics are for this machine alone")
         lines = [*camera_metrics(self._status()), *self._stream_metrics()]
         return web.Response(

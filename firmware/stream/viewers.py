@@ -1,9 +1,11 @@
-"""The table of sessions: admits up to a bound and ends those that died or never connected."""
+"""The table of sessions: admits up to a bound, makes room for newcomers, ends those that never connect."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from firmware.core.frames import Redacted
 from firmware.fanout import Fanout
@@ -19,6 +21,13 @@ ANYBODY = "anybody"
 WAITING = 4
 """Sessions of one address that may be under way at the same time; a quarter of all where that is more."""
 
+NEGOTIATIONS = 2
+"""Offers worked on at the same time. One stands on the loop for 2 ms, and for 14 at worst (CPU, x86-64)."""
+
+CROWDED = 0.75
+HURRY = 1 / 3
+"""From this share of places taken on, who does not connect has this share of the time."""
+
 NEGOTIATE_S = 10.0
 CLOSE_S = 5.0
 REAP_EVERY_S = 0.5
@@ -26,6 +35,19 @@ REAP_EVERY_S = 0.5
 
 class TooManyViewers(Exception):
     """The bound on sessions, or on those of one address that do not connect, is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One session and the address of whoever opened it."""
+
+    session: Session
+    address: str
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is not connected."""
+        return not self.session.connected
 
 
 class Viewers:
@@ -38,16 +60,17 @@ class Viewers:
         self._policy = policy
         self._most = most
         self._within = connect_within_s
-        self._sessions: dict[str, Session] = {}
-        self._addresses: dict[str, str] = {}
+        self._places: dict[str, Place] = {}
+        self._negotiating = asyncio.Semaphore(NEGOTIATIONS)
         self.reaped = 0
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        return len(self._places)
 
     def find(self, name: str) -> Session | None:
         """Return the session of that id."""
-        return self._sessions.get(name)
+        place = self._places.get(name)
+        return place.session if place else None
 
     async def open(self, offer: str, viewer: str, holder: str) -> tuple[Session, str]:
         """Open a session of `holder` for a viewer at the address `viewer` and return it with the answer.
@@ -55,16 +78,16 @@ class Viewers:
         Raises:
             TooManyViewers: the bound is reached.
             OfferMalformed, OfferUnacceptable, NoAddress: see `Session.answer`.
-            TimeoutError: the negotiation took too long.
+            TimeoutError: the negotiation took too long, or too many were before it.
         """
-        if len(self._sessions) >= self._most or self._waiting(viewer) >= max(WAITING, self._most // 4):
-            raise TooManyViewers
+        given_up = self._given_up_for(viewer)
         session = Session(self._fanout, self._policy.plan(viewer), holder)
-        self._sessions[session.id] = session  # before the first await, so that the bound holds
-        self._addresses[session.id] = viewer
+        # Before the first await, so that the bounds hold.
+        self._places[session.id] = Place(session, viewer)
         answered = False
         try:
-            async with asyncio.timeout(NEGOTIATE_S):
+            await self._close_all(given_up)
+            async with asyncio.timeout(NEGOTIATE_S), self._negotiating:
                 answer = await session.answer(offer)
             answered = True
         finally:
@@ -72,30 +95,31 @@ class Viewers:
                 await self.end(session.id)
         return session, answer
 
-    def _waiting(self, viewer: str) -> int:
-        """Count an address's sessions that are not connected: who never connects takes few places."""
-        mine = (name for name, address in self._addresses.items() if address == viewer)
-        return sum(not self._sessions[name].connected for name in mine)
+    def _given_up_for(self, viewer: str) -> list[Session]:
+        """Return what leaves the table so that a newcomer has a place; raises TooManyViewers."""
+        waiting = Counter(place.address for place in self._places.values() if place.waits)
+        if waiting[viewer] >= max(WAITING, self._most // 4):
+            raise TooManyViewers
+        if len(self._places) < self._most:
+            return []
+        # Whoever opens many and connects none gives way, the newest first: the older are nearer to it.
+        greediest, _ = next(iter(waiting.most_common(1)), ("", 0))
+        for name, place in reversed(self._places.items()):
+            if place.waits and place.address == greediest != viewer:
+                return [self._places.pop(name).session]
+        raise TooManyViewers
 
     async def end(self, name: str) -> bool:
         """End a session; returns False where there is none of that id."""
-        self._addresses.pop(name, None)
-        session = self._sessions.pop(name, None)
-        if session is None:
+        place = self._places.pop(name, None)
+        if place is None:
             return False
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await session.close()
-        except TimeoutError:
-            logger.warning("a viewer's session did not close within %s s", CLOSE_S)
-        except CLOSING_ERRORS as exc:
-            # One viewer's odd end must not end the reaper, and with it the camera.
-            logger.warning("a viewer's session closed with %s", type(exc).__name__)
+        await _close(place.session)
         return True
 
     async def end_of(self, holder: str) -> int:
         """End every session of a holder, as when a grant is revoked; returns how many there were."""
-        names = [name for name, session in self._sessions.items() if session.holder == holder]
+        names = [name for name, place in self._places.items() if place.session.holder == holder]
         await self._end_all(names)
         return len(names)
 
@@ -110,18 +134,34 @@ class Viewers:
             yield
         finally:
             reaper.cancel()
-            await self._end_all(list(self._sessions))
+            await self._end_all(list(self._places))
 
     async def reap(self) -> None:
         """End dead sessions for as long as the server runs."""
         while True:
             await asyncio.sleep(REAP_EVERY_S)
-            dead = [name for name, session in self._sessions.items() if session.dead(self._within)]
+            crowded = len(self._places) >= self._most * CROWDED
+            within = self._within * HURRY if crowded else self._within
+            dead = [name for name, place in self._places.items() if place.session.dead(within)]
             self.reaped += len(dead)
             # Together, so that one slow end does not keep the others' places.
             await self._end_all(dead)
 
-    async def _end_all(self, names: list[str]) -> None:
+    async def _end_all(self, names: Iterable[str]) -> None:
+        await self._close_all([self._places.pop(name).session for name in names if name in self._places])
+
+    async def _close_all(self, sessions: Iterable[Session]) -> None:
         async with asyncio.TaskGroup() as closing:
-            for name in names:
-                closing.create_task(self.end(name))
+            for session in sessions:
+                closing.create_task(_close(session))
+
+
+async def _close(session: Session) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await session.close()
+    except TimeoutError:
+        logger.warning("a viewer's session did not close within %s s", CLOSE_S)
+    except CLOSING_ERRORS as exc:
+        # One viewer's odd end must not end the reaper, and with it the camera.
+        logger.warning("a viewer's session closed with %s", type(exc).__name__)

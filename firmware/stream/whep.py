@@ -7,6 +7,7 @@ from aiohttp import web
 
 from firmware.stream.offer import OfferMalformed, OfferUnacceptable, read_fragment
 from firmware.stream.problem import Refused
+from firmware.stream.remote import client_address
 from firmware.stream.session import FragmentRefused, NoAddress, Session
 from firmware.stream.viewers import ANYBODY, TooManyViewers, Viewers
 
@@ -49,7 +50,7 @@ class Whep:
         require_accepts(request)
         offer = await read_body(request, SDP)
         try:
-            session, answer = await self._viewers.open(offer, request.remote or "", ANYBODY)
+            session, answer = await self._viewers.open(offer, client_address(request), ANYBODY)
         except OfferMalformed as exc:
             raise Refused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
         except OfferUnacceptable as exc:

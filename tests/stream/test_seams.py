@@ -65,16 +65,16 @@ async def test_guard_binds_the_plan_and_refuses_the_rest() -> None:
     assert [candidate.ip for candidate in gatherer.getLocalCandidates()] == ["127.0.0.1"]
     connection: Any = gatherer._connection
     for host in ("192.0.2.1", "1234.local", "2001:db8::1"):
-        await connection.add_remote_candidate(Candidate.from_sdp(f"1 1 udp 1 {host} 9 typ host"))
+        await connection.add_remote_candidate(Candidate.from_sdp(f"1 1 udp 1 {host} 5009 typ host"))
     assert guard.refused == 3
     assert connection.remote_candidates == []
     answered: list[object] = []
     guard._request = lambda *seen: answered.append(seen)
-    connection.request_received(None, ("192.0.2.1", 5), None)
+    connection.request_received(None, ("192.0.2.1", 5005), None)
     assert (guard.refused, answered) == (4, [])
-    connection.request_received(None, ("127.0.0.1", 5), None)
+    connection.request_received(None, ("127.0.0.1", 5005), None)
     assert len(answered) == 1
-    await connection.add_remote_candidate(Candidate.from_sdp("1 1 udp 1 127.0.0.1 9 typ host"))
+    await connection.add_remote_candidate(Candidate.from_sdp("1 1 udp 1 127.0.0.1 5009 typ host"))
     assert len(connection.remote_candidates) == 1
     await peer.close()
 

@@ -1,0 +1,40 @@
+"""A log that nobody can flood: so many lines a minute of one kind and of all, and a count of the rest."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+
+PER_KIND = 10
+IN_ALL = 60
+WINDOW_S = 60.0
+
+
+class Rationed(logging.StreamHandler):  # type: ignore[type-arg] # the stub's stream type says nothing here
+    """Writes to standard error, a bounded number of lines in each minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._since = clock()
+        self._written: Counter[str] = Counter()
+        self._left_out = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it; of a kind are those of one logger with one text before its values."""
+        if self._clock() - self._since >= WINDOW_S:
+            self._begin()
+        kind = f"{record.name}: {record.msg}"
+        if self._written[kind] >= PER_KIND or self._written.total() >= IN_ALL:
+            self._left_out += 1
+            return
+        self._written[kind] += 1
+        super().emit(record)
+
+    def _begin(self) -> None:
+        left_out, self._left_out = self._left_out, 0
+        self._since = self._clock()
+        self._written.clear()
+        if left_out:
+            told = "%d more lines were left out of the log within a minute"
+            super().emit(logging.LogRecord(__name__, logging.WARNING, __file__, 0, told, (left_out,), None))

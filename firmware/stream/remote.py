@@ -1,0 +1,51 @@
+"""Whose request it is: the address at the other end, or the one that a trusted proxy states.
+
+Whoever forwards requests from this very machine would otherwise make everybody look like loopback, to whom
+the metrics are open. What says that it was forwarded and comes from nobody we trust is nobody's we know.
+"""
+
+from http import HTTPStatus
+from ipaddress import ip_address
+
+from aiohttp import web
+
+from firmware.stream.problem import Refused
+
+PROXIES = web.AppKey("proxies", frozenset[str])
+"""Addresses that may state whom they forward for."""
+
+FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+"""Headers by which a request says that it came through somebody else's hands."""
+
+LONGEST = 512
+MOST_HOPS = 16
+
+UNKNOWN = "forwarded"
+"""Stands for whoever came through a proxy that is not trusted; it is no address, and so nobody's."""
+
+
+def client_address(request: web.Request) -> str:
+    """Return the address of whoever asked.
+
+    Raises:
+        Refused: a trusted proxy states something that is no list of addresses.
+    """
+    peer, trusted = request.remote or "", request.app[PROXIES]
+    if peer not in trusted:
+        return UNKNOWN if any(name in request.headers for name in FORWARDED) else peer
+    stated = ",".join(request.headers.getall("X-Forwarded-For", []))
+    if not stated:
+        return peer
+    hops = [hop.strip() for hop in stated.split(",")]
+    if len(stated) > LONGEST or len(hops) > MOST_HOPS or not all(map(_is_address, hops)):
+        raise Refused(HTTPStatus.BAD_REQUEST, "X-Forwarded-For is no list of addresses")
+    # The nearest one that is no proxy of ours: what stands before it anybody could have written.
+    return next((hop for hop in reversed(hops) if hop not in trusted), hops[0])
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
