@@ -2,9 +2,11 @@
 
 import contextlib
 import fcntl
+import glob
 import os
+import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,27 +52,60 @@ def locked(path: Path, busy: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+PART = re.compile(r"\..{1,100}\.[0-9a-f]{8}\.part")
+"""Names of files that are being written."""
+
+
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """Give a new file beside `path` to write to; at the end of the block it takes `path`'s place.
 
     At any power cut `path` has the old content or the new one, and after an error in the block the old one. A
-    power cut may leave a hidden `.part` file beside it.
+    power cut may leave a hidden `.part` file beside it, which goes when `path` is written again or by `tidy`.
 
     Raises:
         OutputError: it cannot be written or put in place.
     """
-    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.part")
+    stem = f".{path.name[:100]}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch(exist_ok=False)
+        _remove_stale(path.parent.glob(f"{glob.escape(stem)}.*.part"))
+        part = path.with_name(f"{stem}.{secrets.token_hex(4)}.part")
+        # Held for as long as it is written: what nobody holds is what a killed process left.
+        held = part.open("xb")
     except OSError as exc:
         raise OutputError(f"{path.parent}: cannot be written: {exc.strerror}; choose another place") from exc
+    with held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            yield part
+            _settle(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def tidy(folder: Path) -> int:
+    """Remove what killed processes left half written in a folder; returns how many files that were."""
+    return _remove_stale(folder.glob(".*.part"))
+
+
+def _remove_stale(parts: Iterable[Path]) -> int:
+    removed = 0
+    for part in parts:
+        if PART.fullmatch(part.name) and _is_stale(part):
+            part.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _is_stale(part: Path) -> bool:
+    """Tell whether no process holds a file any more."""
     try:
-        yield part
-        _settle(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        with part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, gone, or not ours to open
+        return False
+    return True
 
 
 def _settle(part: Path, path: Path) -> None:

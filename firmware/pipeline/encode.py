@@ -1,6 +1,10 @@
-"""Encodes frames once per rendition, however many people watch; the label of a packet is set here."""
+"""Encodes frames once per rendition, however many people watch; the label of a packet is set here.
+
+Of what an encoder gives only the picture passes: some sign it, or add what nobody asked for.
+"""
 
 from firmware.core.frames import Packet, Redacted, RedactedFrame
+from firmware.core.nal import picture_alone
 from firmware.ports import Encoder
 
 
@@ -26,4 +30,4 @@ class RedactedRendition:
         picture = self._encoder.encode(frame.planes, frame.captured_ns, keyframe=keyframe)
         if picture is None:
             return None
-        return Packet(picture.data, picture.keyframe, frame.captured_ns, frame.seq, Redacted)
+        return Packet(picture_alone(picture.data), picture.keyframe, frame.captured_ns, frame.seq, Redacted)

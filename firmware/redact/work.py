@@ -17,7 +17,7 @@ from firmware.redact.files import Job, identity
 from firmware.redact.picture import Picture, write_picture
 from firmware.redact.plan import Planner, redacted
 from firmware.redact.planner import live_planner, thorough_planner
-from firmware.state import written
+from firmware.state import tidy, written
 
 T = TypeVar("T")
 Regions = dict[str, list[Any]]
@@ -88,6 +88,8 @@ class Redaction:
 
     def run(self, jobs: Sequence[Job], report: Report) -> None:
         """Redact every file; one that cannot be read is noted and the others go on."""
+        for folder in {job.target.parent for job in jobs}:
+            tidy(folder)
         for job in jobs:
             self.watcher.file(job.name)
             try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from firmware.errors import OutputError
-from firmware.state import locked, own, written
+from firmware.state import locked, own, tidy, written
 
 
 def test_made_for_its_owner_alone(tmp_path: Path) -> None:
@@ -128,3 +128,22 @@ def test_a_held_lock_is_told_and_waited_for(tmp_path: Path) -> None:
         with locked(tmp_path / "lock", lambda: told.append("busy")):
             assert holder.poll() is not None or holder.wait(5) == 0
     assert told == ["busy"]
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write_and_what_is_held_stays(tmp_path: Path) -> None:
+    path, other = tmp_path / "settings", tmp_path / "else"
+    with subprocess.Popen([sys.executable, "-c", WRITES, str(path)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        writer.kill()
+    left = tmp_path / ".settings.0123abcd.part"
+    left.write_bytes(b"half")
+    foreign = tmp_path / ".notes.part"
+    foreign.write_bytes(b"somebody's")
+    with written(other), written(path) as part:
+        assert not left.exists()
+        assert part.exists()
+        left.write_bytes(b"half")
+        assert tidy(tmp_path) == 1
+        assert part.exists(), "it is held"
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".notes.part", "else", "settings"]
