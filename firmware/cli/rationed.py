@@ -17,24 +17,34 @@ class Rationed(logging.StreamHandler):  # type: ignore[type-arg] # the stub's st
         super().__init__()
         self._clock = clock
         self._since = clock()
-        self._written: Counter[str] = Counter()
+        self._kinds: Counter[str] = Counter()
+        self._written = 0
         self._left_out = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or count it; of a kind are those of one logger with one text before its values."""
+        """Write a record, or count it; of a kind are those of one logger with one text before its values.
+
+        Of a traceback that is too long for what is left of the minute only the first line is written.
+        """
         if self._clock() - self._since >= WINDOW_S:
             self._begin()
         kind = f"{record.name}: {record.msg}"
-        if self._written[kind] >= PER_KIND or self._written.total() >= IN_ALL:
+        if self._kinds[kind] >= PER_KIND or self._written >= IN_ALL:
             self._left_out += 1
             return
-        self._written[kind] += 1
-        super().emit(record)
+        self._kinds[kind] += 1
+        lines = self.format(record).splitlines()
+        if self._written + len(lines) > IN_ALL:
+            lines = lines[:1]
+        self._written += len(lines)
+        self.stream.write("\n".join(lines) + self.terminator)
+        self.flush()
 
     def _begin(self) -> None:
         left_out, self._left_out = self._left_out, 0
         self._since = self._clock()
-        self._written.clear()
+        self._kinds.clear()
+        self._written = 0
         if left_out:
             told = "%d more lines were left out of the log within a minute"
-            super().emit(logging.LogRecord(__name__, logging.WARNING, __file__, 0, told, (left_out,), None))
+            self.emit(logging.LogRecord(__name__, logging.WARNING, __file__, 0, told, (left_out,), None))

@@ -61,8 +61,8 @@ class Session:
         """
         offer = read_offer(text)
         self._ufrag, self._candidates = offer.ufrag, offer.candidates
-        self._prepare(offer.kinds)
         try:
+            self._prepare(offer.kinds)
             require_parsable(offer.text)
             await self._peer.setRemoteDescription(RTCSessionDescription(sdp=offer.text, type="offer"))
             self._require_one_transport()

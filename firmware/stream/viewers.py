@@ -88,7 +88,9 @@ class Viewers:
         try:
             await self._close_all(given_up)
             async with asyncio.timeout(NEGOTIATE_S), self._negotiating:
+                self._require_place(session)
                 answer = await session.answer(offer)
+            self._require_place(session)
             answered = True
         finally:
             if not answered:
@@ -108,6 +110,11 @@ class Viewers:
             if place.waits and place.address == greediest != viewer:
                 return [self._places.pop(name).session]
         raise TooManyViewers
+
+    def _require_place(self, session: Session) -> None:
+        """Make sure that nobody else was given its place meanwhile; raises TooManyViewers."""
+        if session.id not in self._places:
+            raise TooManyViewers
 
     async def end(self, name: str) -> bool:
         """End a session; returns False where there is none of that id."""

@@ -56,7 +56,9 @@ class Visitor(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what could not be read, or what failed; a malformed request is no traceback's worth."""
-        if status >= 500:
+        if isinstance(exc, ConnectionError):
+            logger.debug("somebody went in the middle of a request")
+        elif status >= 500:
             logger.error("a request failed: %s", type(exc).__name__, exc_info=exc)
         else:
             logger.warning("a malformed request: %s", type(exc).__name__)

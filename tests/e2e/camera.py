@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,15 +31,27 @@ class Running:
 
 
 @contextmanager
-def camera(state: Path, *args: str, env: dict[str, str] | None = None) -> Iterator[Running]:
-    """Run `veilcam run` on the laptop board for the length of the block; it must end well when asked to."""
-    command = [sys.executable, "-m", "firmware", "run", "--board", "laptop", "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen(
-        [*command, "--state", str(state), *args],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "VEILCAM_ICE_ADDRESSES": "loopback", **(env or {})},
-    )
+def camera(
+    state: Path,
+    *args: str,
+    env: dict[str, str] | None = None,
+    log: Path | None = None,
+    descriptors: int | None = None,
+) -> Iterator[Running]:
+    """Run `veilcam run` on the laptop board for the length of the block; it must end well when asked to.
+
+    `log` is where its standard error goes, `descriptors` how many it may have open.
+    """
+    limited = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}:{descriptors}"]
+    run = [sys.executable, "-m", "firmware", "run", "--board", "laptop", "--listen", "127.0.0.1:0"]
+    with ExitStack() as opened:
+        process = subprocess.Popen(
+            [*limited, *run, "--state", str(state), *args],
+            stdout=subprocess.PIPE,
+            stderr=None if log is None else opened.enter_context(log.open("wb")),
+            text=True,
+            env={**os.environ, "VEILCAM_ICE_ADDRESSES": "loopback", **(env or {})},
+        )
     assert process.stdout is not None
     try:
         first = process.stdout.readline()

@@ -28,6 +28,7 @@ QUICK = (
     "models verify",
     "models fetch",
     "bench pipeline --seconds 2",
+    "bench sizes --picture 320x240",
     "redact {input} {out}/files --pace realtime --regions {out}/regions.json",
     "redact {input} {out}/files --pace thorough --regions {out}/regions.json",
 )
