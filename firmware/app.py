@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware.access.identity import open_identity
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
 from firmware.config.drivers import CameraOptions
 from firmware.config.model import ModelCache
@@ -26,6 +27,7 @@ from firmware.pipeline.known import KnownFace
 from firmware.ports import CameraInfo, SystemClock
 from firmware.state import own
 from firmware.status import CameraStatus
+from firmware.stream.listen import read_listen
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
 from firmware.stream.viewing import viewing
@@ -34,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 SILENT_NS = 5_000_000_000
 """A camera that released nothing for so long has failed, whatever the reason."""
+
+
+ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,7 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
     profile, settings = options.profile, options.settings
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
+        identity = await asyncio.to_thread(open_identity, options.state, _names(options))
         detectors = await asyncio.to_thread(bind_detectors, profile.detectors, profile.look, options.cache)
         opens_encoder = bind_encoder(profile.encoder)
         camera = await parts.enter_async_context(bind_camera(options.camera)())
@@ -95,7 +101,7 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         )
         status = StatusBoard(flow, info, detectors, clock)
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
-        told = StreamOptions(settings, options.listen)
+        told = StreamOptions(settings, options.listen, identity.tls, identity.fingerprint)
         seen = await viewing(told, fanout, status)
         served = await parts.enter_async_context(serve(told, seen.routes))
         await parts.enter_async_context(seen.viewers.running(tasks))
@@ -147,6 +153,12 @@ class StatusBoard:
         report = self._flow.report()
         # A camera of which one detector has gone silent is blind: it does not work.
         return Pulse(report.frames, min(report.looks.values()))
+
+
+def _names(options: RunOptions) -> list[str]:
+    """Return the names and the address by which the camera is reached, for its certificate."""
+    listening = read_listen(options.listen).host
+    return [*options.settings.host_names, *([] if listening in ANYWHERE else [listening])]
 
 
 def _stop_asked() -> asyncio.Event:

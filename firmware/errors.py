@@ -5,7 +5,8 @@ VeilcamError
 ├── ConfigError                    whoever wrote the file mends it                 10
 │   ├── UnknownBoard                                                               11
 │   ├── UnknownDriver                                                              12
-│   └── PortInUse                                                                  13
+│   ├── PortInUse                                                                  13
+│   └── IdentityDamaged            whoever has a copy of the state folder mends it 14
 ├── DriverUnavailable              the installer adds a package or a later release 20
 ├── SourceError                    whoever owns the camera or the clip mends it    30
 │   ├── SourceNotFound                                                             31
@@ -61,6 +62,12 @@ class PortInUse(ConfigError):
     """The address to listen on is taken or cannot be bound."""
 
     exit_code = 13
+
+
+class IdentityDamaged(ConfigError):
+    """A key or the certificate of this device is there and cannot be read."""
+
+    exit_code = 14
 
 
 class DriverUnavailable(VeilcamError):

@@ -102,6 +102,24 @@ class OpensEncoder(Protocol):
         ...
 
 
+class KeyStore(Protocol):
+    """Holds the device's private keys and uses them; no key leaves it."""
+
+    @property
+    def signing_public(self) -> bytes:
+        """Ed25519 public key, 32 bytes; it names the device."""
+        ...
+
+    @property
+    def exchange_public(self) -> bytes:
+        """X25519 public key, 32 bytes, that contents are encrypted for."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return an Ed25519 signature, 64 bytes."""
+        ...
+
+
 class Clock(Protocol):
     """Time as the pipeline sees it."""
 

@@ -57,22 +57,24 @@ PART = re.compile(r"\..{1,100}\.[0-9a-f]{8}\.part")
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
+def written(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Give a new file beside `path` to write to; at the end of the block it takes `path`'s place.
 
     At any power cut `path` has the old content or the new one, and after an error in the block the old one. A
     power cut may leave a hidden `.part` file beside it, which goes when `path` is written again or by `tidy`.
+    A `private` file and its folder are its owner's alone from the first byte on.
 
     Raises:
         OutputError: it cannot be written or put in place.
     """
     stem = f".{path.name[:100]}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
         _remove_stale(path.parent.glob(f"{glob.escape(stem)}.*.part"))
         part = path.with_name(f"{stem}.{secrets.token_hex(4)}.part")
         # Held for as long as it is written: what nobody holds is what a killed process left.
-        held = part.open("xb")
+        mode = 0o600 if private else 0o666
+        held = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
     except OSError as exc:
         raise OutputError(f"{path.parent}: cannot be written: {exc.strerror}; choose another place") from exc
     with held:

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from firmware.cli.memory import swaps
 from firmware.cli.packages import PACKAGES, how_to_install, installed, missing_package
@@ -25,6 +26,9 @@ class Finding:
 def fill(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.description = "Says what this machine has and lacks; exit status 1 if it lacks anything."
+    parser.add_argument(
+        "--state", metavar="DIR", type=Path, default=None, help="tell whose keys are in this state folder"
+    )
     parser.add_argument("--board", metavar="NAME|FILE", help="default: this machine's, else laptop")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
     parser.set_defaults(handler=handle)
@@ -32,7 +36,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Print every finding; exit status 1 if anything is not well."""
-    findings = list(examine(args.board))
+    findings = list(examine(args.board, args.state))
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings]))
     else:
@@ -41,8 +45,8 @@ def handle(args: argparse.Namespace) -> int:
     return 0 if all(finding.ok for finding in findings) else 1
 
 
-def examine(board: str | None) -> Iterator[Finding]:
-    """Look at Python, packages, board, drivers and models."""
+def examine(board: str | None, state: Path | None = None) -> Iterator[Finding]:
+    """Look at Python, packages, board, drivers and models, and at the device's keys where that was asked."""
     fits = (3, 11) <= sys.version_info[:2] < (3, 14)
     yield Finding(fits, "python", f"{platform.python_version()} on {platform.machine()}")
     # Native packages print tracebacks of their own where numpy is missing: then they are not imported.
@@ -54,6 +58,8 @@ def examine(board: str | None) -> Iterator[Finding]:
         with missing_package("reading boards and models"):
             told = importlib.import_module("firmware.cli.doctor_board").examine(board)
             yield from (Finding(*one) for one in told)
+            if state is not None:
+                yield Finding(*importlib.import_module("firmware.cli.doctor_device").examine(state))
     except DriverUnavailable as exc:
         yield Finding(False, "board", str(exc))
 

@@ -50,8 +50,10 @@ class Settings(Strict):
         max_length=200,
         description="Whom passers-by can ask; shown on the public notice.",
     )
-    tls_certificate: Path | None = Field(default=None, description="PEM file; needed off loopback.")
-    tls_key: Path | None = Field(default=None, description="PEM file; needed off loopback.")
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file of a certificate of your own, for HTTPS."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of its key, without a password.")
 
 
 def load_settings(path: Path | None) -> Settings:

@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from firmware.access.identity import TlsFiles
 from firmware.config.settings import Settings
 from firmware.errors import ConfigError, PortInUse
 from firmware.stream.ice import is_loopback
@@ -49,8 +50,10 @@ def read_listen(text: str) -> Listen:
     return Listen(bare, int(port))
 
 
-def read_tls(settings: Settings, listen: Listen) -> ssl.SSLContext | None:
+def read_tls(settings: Settings, listen: Listen, own: TlsFiles | None = None) -> ssl.SSLContext | None:
     """Return the TLS context, or None for plain HTTP on loopback.
+
+    The owner's certificate goes before the device's `own`, which is for addresses beyond loopback.
 
     Raises:
         ConfigError: the address is beyond loopback without a certificate, or the files are not valid.
@@ -59,12 +62,14 @@ def read_tls(settings: Settings, listen: Listen) -> ssl.SSLContext | None:
     if certificate is None or key is None:
         if certificate is not key:
             raise ConfigError("settings: give both tls_certificate and tls_key, or neither")
-        if not listen.loopback:
+        if listen.loopback:
+            return None
+        if own is None:
             raise ConfigError(
                 f"--listen {listen.host}: HTTPS is needed beyond loopback; "
                 "set tls_certificate and tls_key in --settings FILE"
             )
-        return None
+        certificate, key = own.certificate, own.key
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

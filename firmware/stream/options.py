@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from firmware.access.identity import TlsFiles
 from firmware.config.settings import Settings
 
 
@@ -11,5 +12,9 @@ class StreamOptions:
 
     settings: Settings
     listen: str
+    tls: TlsFiles | None = None
+    """The device's own certificate, for when the owner has given none."""
+    device: str = ""
+    """Fingerprint of the device, for people to compare."""
     connect_within_s: float = 15.0
     """A session that is not connected after so many seconds is ended."""

@@ -57,7 +57,7 @@ def build(options: StreamOptions, listen: Listen, routes: Sequence[Routes]) -> w
 
 def _read(options: StreamOptions) -> tuple[Listen, ssl.SSLContext | None]:
     listen = read_listen(options.listen)
-    return listen, read_tls(options.settings, listen)
+    return listen, read_tls(options.settings, listen, options.tls)
 
 
 @asynccontextmanager

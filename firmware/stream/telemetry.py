@@ -17,10 +17,13 @@ from firmware.stream.viewers import Viewers
 class Telemetry:
     """The handlers of `/healthz`, `/metrics` and `/api/v1/status`."""
 
-    def __init__(self, fanout: Fanout[Redacted], viewers: Viewers, status: StatusSource) -> None:
+    def __init__(
+        self, fanout: Fanout[Redacted], viewers: Viewers, status: StatusSource, device: str = ""
+    ) -> None:
         self._fanout = fanout
         self._viewers = viewers
         self._status = status
+        self._device = device
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
@@ -36,7 +39,8 @@ class Telemetry:
 
     async def state(self, request: web.Request) -> web.Response:
         """Say how the camera is, for the page and for programs."""
-        return web.json_response(describe(self._status(), len(self._viewers)))
+        told = describe(self._status(), len(self._viewers)) | {"device": self._device}
+        return web.json_response(told)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Give the counters in Prometheus text format 0.0.4, to this machine alone."""

@@ -43,4 +43,4 @@ async def viewing(options: StreamOptions, fanout: Fanout[Redacted], status: Stat
     viewers = Viewers(
         fanout, policy, most=options.settings.max_viewers, connect_within_s=options.connect_within_s
     )
-    return Viewing(viewers, (pages, Whep(viewers), Telemetry(fanout, viewers, status)))
+    return Viewing(viewers, (pages, Whep(viewers), Telemetry(fanout, viewers, status, options.device)))

@@ -169,7 +169,7 @@ class Rig:
 
 def options_of(listen: str = "127.0.0.1:0", connect_within_s: float = 15.0, **settings: Any) -> StreamOptions:
     """What the server is told, with the settings that matter to a test."""
-    return StreamOptions(Settings(**settings), listen, connect_within_s)
+    return StreamOptions(Settings(**settings), listen, connect_within_s=connect_within_s)
 
 
 @asynccontextmanager

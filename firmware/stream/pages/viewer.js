@@ -194,6 +194,7 @@ function showStatus(status) {
   show("camera-fps", status.released_fps.toFixed(1));
   show("viewers", String(status.viewers));
   show("uptime", duration(status.uptime_s));
+  show("device", status.device || "?");
   show("smallest-face", status.smallest.face === null ? "?" : String(status.smallest.face));
   show("smallest-body", status.smallest.body === null ? "?" : String(status.smallest.body));
   show("detectors", `${status.chain}: ${status.detectors.join(", ") || "none"}`);

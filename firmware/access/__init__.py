@@ -1,0 +1,1 @@
+"""Who this device is and who may do what with it: keys, owner, people, grants."""
