@@ -173,11 +173,6 @@ def test_state_folder_of_another_camera(run: list[str], tmp_path: Path) -> None:
     check_fails(done, errors.OutputError, "--state")
 
 
-def test_plain_http_beyond_loopback(run: list[str]) -> None:
-    done = veilcam(*run[:-1], "0.0.0.0:0")
-    check_fails(done, errors.ConfigError, "HTTPS is needed beyond loopback")
-
-
 @pytest.mark.parametrize(
     "args",
     [

@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from firmware.access.identity import CERTIFICATE, FOLDER
 from firmware.config.model import ModelCache
 from tests.e2e.camera import camera
 from tests.e2e.test_attack import status
@@ -35,3 +38,30 @@ def test_it_is_known_by_one_fingerprint(tmp_path: Path, model_cache: ModelCache)
     told = doctor(state)
     assert told["ok"]
     assert device in str(told["detail"])
+
+
+async def healthy(url: str, trusted: Path) -> str:
+    """Ask over HTTPS, trusting one certificate alone."""
+    context = ssl.create_default_context(cafile=str(trusted))
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/healthz", ssl=context) as answer:
+        return await answer.text()
+
+
+def test_beyond_loopback_it_serves_https_with_its_own_certificate(
+    tmp_path: Path, model_cache: ModelCache
+) -> None:
+    state = tmp_path / "state"
+    run = [sys.executable, "-m", "firmware", "run", "--board", "laptop", "--listen", "0.0.0.0:0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "firmware", *run], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            ready = process.stdout.readline().split()
+            assert ready[0] == "ready"
+            scheme, _, rest = ready[1].partition("://")
+            assert scheme == "https"
+            url = f"https://127.0.0.1:{rest.rpartition(':')[2]}"
+            assert "status" in asyncio.run(healthy(url, state / FOLDER / CERTIFICATE))
+        finally:
+            process.terminate()

@@ -18,7 +18,8 @@ DRIVERS = "Drivers never import each other"
 HARDWARE = "Hardware packages live in drivers only"
 WEB = "Web and media packages live in the stream only"
 SET_UP = "Set-up converts models and runs none"
-ALL = {ROOMS, FORMAT_ALONE, FORMAT_KNOWN, RAW, DRIVERS, HARDWARE, WEB, SET_UP}
+KEYS = "Keys are access's alone"
+ALL = {ROOMS, FORMAT_ALONE, FORMAT_KNOWN, RAW, DRIVERS, HARDWARE, WEB, SET_UP, KEYS}
 
 CASES = {
     "a new room that holds raw pictures and runs models": (
@@ -41,6 +42,8 @@ CASES = {
     "a camera room of the web": ({"firmware/pipeline/sneaky.py": "import aiohttp"}, {HARDWARE}),
     "a stream that runs models": ({"firmware/stream/sneaky.py": "import onnxruntime"}, {WEB}),
     "a set-up that runs models": ({"firmware/provision/sneaky.py": "import onnxruntime"}, {SET_UP}),
+    "an access that knows the web": ({"firmware/access/sneaky.py": "import aiohttp"}, {KEYS}),
+    "a configuration that handles keys": ({"firmware/config/sneaky.py": "import cryptography"}, {HARDWARE}),
     "a stream that knows updates": ({"firmware/stream/sneaky.py": "import ota"}, {FORMAT_KNOWN, WEB}),
     "a driver that knows updates": ({"firmware/drivers/sneaky.py": "import ota"}, {FORMAT_KNOWN}),
     "an update format that knows the firmware": ({"ota/sneaky.py": "import firmware.errors"}, {FORMAT_ALONE}),
