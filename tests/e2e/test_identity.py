@@ -52,9 +52,8 @@ def test_beyond_loopback_it_serves_https_with_its_own_certificate(
 ) -> None:
     state = tmp_path / "state"
     run = [sys.executable, "-m", "firmware", "run", "--board", "laptop", "--listen", "0.0.0.0:0"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "firmware", *run], stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [*run, "--state", str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             ready = process.stdout.readline().split()
