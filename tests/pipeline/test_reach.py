@@ -115,7 +115,7 @@ def test_who_runs_and_was_seen_once_is_half_hidden_for_one_missed_look() -> None
 @given(at_s=st.floats(0.1, 2.0), missed=misses(first=2))
 @example(at_s=0.2, missed={3, 4, 5, 6, 7})
 def test_who_turns_round(at_s: float, missed: set[int]) -> None:
-    assert least_hidden([turning(WALK, at_s)], missed) >= 0.8
+    assert least_hidden([turning(WALK, at_s)], missed) >= 0.75
 
 
 @given(at_s=st.floats(0.1, 1.5), missed=misses(first=1))
@@ -127,7 +127,7 @@ def test_who_sits_down(at_s: float, missed: set[int]) -> None:
 def test_who_crosses(speed: float, missed: set[int]) -> None:
     ways = [moving(speed), lambda t: standing(500 + 2 * speed - speed * t)]
     # Two who cross between looks may be taken for one another for a moment.
-    assert least_hidden(ways, missed) >= 0.85
+    assert least_hidden(ways, missed) >= 0.8
 
 
 @pytest.mark.parametrize("motion", [moving(0), moving(WALK), sitting(0.3), turning(WALK, 0.5)])
