@@ -5,10 +5,11 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from firmware.access.identity import open_identity
+from firmware.access.owner import Ownership
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
 from firmware.config.drivers import CameraOptions
 from firmware.config.model import ModelCache
@@ -27,6 +28,7 @@ from firmware.pipeline.known import KnownFace
 from firmware.ports import CameraInfo, SystemClock
 from firmware.state import own
 from firmware.status import CameraStatus
+from firmware.stream.claim import Claim
 from firmware.stream.listen import read_listen
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
@@ -53,11 +55,20 @@ class RunOptions:
     listen: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What there is to say once the camera serves; the claim code is known this once, or never."""
+
+    served: ServedAddress
+    detectors: BoundDetectors
+    claim_code: str | None = field(repr=False)
+
+
 class _StopAskedError(Exception):
     """Somebody asked the process to end."""
 
 
-async def run_camera(options: RunOptions, ready: Callable[[ServedAddress, BoundDetectors], None]) -> None:
+async def run_camera(options: RunOptions, ready: Callable[[Ready], None]) -> None:
     """Run until asked to stop; `ready` is called once the camera serves.
 
     Raises:
@@ -71,12 +82,13 @@ async def run_camera(options: RunOptions, ready: Callable[[ServedAddress, BoundD
         raise first_error(group) from None
 
 
-async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetectors], None]) -> None:
+async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
     stop = _stop_asked()
     clock = SystemClock()
     profile, settings = options.profile, options.settings
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
+        ownership = await asyncio.to_thread(Ownership, options.state, clock)
         identity = await asyncio.to_thread(open_identity, options.state, _names(options))
         detectors = await asyncio.to_thread(bind_detectors, profile.detectors, profile.look, options.cache)
         opens_encoder = bind_encoder(profile.encoder)
@@ -103,12 +115,12 @@ async def _run(options: RunOptions, ready: Callable[[ServedAddress, BoundDetecto
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
         told = StreamOptions(settings, options.listen, identity.tls, identity.fingerprint)
         seen = await viewing(told, fanout, status)
-        served = await parts.enter_async_context(serve(told, seen.routes))
+        served = await parts.enter_async_context(serve(told, (*seen.routes, Claim(ownership))))
         await parts.enter_async_context(seen.viewers.running(tasks))
         tasks.create_task(flow.run())
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
-        ready(served, detectors)
+        ready(Ready(served, detectors, await asyncio.to_thread(ownership.first_code)))
         await asyncio.get_running_loop().create_future()
 
 

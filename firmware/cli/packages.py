@@ -21,6 +21,8 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "ai_edge_litert": "ai-edge-litert",
         "linuxpy": "linuxpy",
         "tqdm": "tqdm",
+        "cryptography": "cryptography",
+        "segno": "segno",
     }
 )
 """Distribution by the name that is imported."""

@@ -19,6 +19,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "redact": "hide people in files",
         "bench": "measure on this machine",
         "boards": "list and check board profiles",
+        "owner": "make the owner's key",
         "models": "list, fetch and verify model files",
         "doctor": "what this machine has and lacks",
     }

@@ -6,13 +6,13 @@ import logging
 import sys
 from pathlib import Path
 
-from firmware.app import RunOptions, run_camera
-from firmware.binding import BoundDetectors
+import segno
+
+from firmware.app import Ready, RunOptions, run_camera
 from firmware.cli.rationed import Rationed
 from firmware.config.model import ModelCache, default_cache
 from firmware.config.profile import camera_from_uri, chosen_profile
 from firmware.config.settings import load_settings
-from firmware.stream.server import ServedAddress
 
 DEFAULT_STATE = Path("/var/lib/veilcam")
 DEFAULT_LISTEN = "127.0.0.1:8080"
@@ -58,7 +58,11 @@ def handle(args: argparse.Namespace) -> int:
     return 0
 
 
-def announce(served: ServedAddress, detectors: BoundDetectors) -> None:
-    """Print the address on standard output, and what looks for people on standard error."""
-    print(f"ready {served.url}", flush=True)
-    print(f"veilcam: looking with chain {detectors.chain!r}: {', '.join(detectors.names)}", file=sys.stderr)
+def announce(ready: Ready) -> None:
+    """Print the address; on standard error what looks for people, and the claim code once."""
+    print(f"ready {ready.served.url}", flush=True)
+    chain, names = ready.detectors.chain, ", ".join(ready.detectors.names)
+    print(f"veilcam: looking with chain {chain!r}: {names}", file=sys.stderr)
+    if ready.claim_code is not None:
+        print(f"veilcam: claim code, shown this once: {ready.claim_code}", file=sys.stderr)
+        segno.make(ready.claim_code, error="m", micro=False).terminal(out=sys.stderr, compact=True, border=2)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(120)
 QUICK = (
     "--help",
     "doctor",
+    "owner keygen {out}/owner.key --no-passphrase",
     "boards list",
     "boards check",
     "models list",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 import subprocess
 import sys
@@ -64,3 +65,16 @@ def test_beyond_loopback_it_serves_https_with_its_own_certificate(
             assert "status" in asyncio.run(healthy(url, state / FOLDER / CERTIFICATE))
         finally:
             process.terminate()
+
+
+def test_the_claim_code_is_shown_at_the_first_start_alone(tmp_path: Path, model_cache: ModelCache) -> None:
+    said = []
+    for start in range(2):
+        log = tmp_path / f"log{start}"
+        with camera(tmp_path / "state", log=log) as running:
+            asyncio.run(status(running.url))
+        said.append(log.read_text(encoding="utf-8"))
+    (line,) = [line for line in said[0].splitlines() if "claim code" in line]
+    assert re.fullmatch(r"veilcam: claim code, shown this once: (\w{4}-){3}\w{4}", line)
+    assert said[0].count("\u2588") + said[0].count("\u2584") > 50, "and as a QR code"
+    assert "claim code" not in said[1]

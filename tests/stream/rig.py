@@ -1,12 +1,14 @@
 """A camera without a lens: a real encoder, the real fan-out and the real server on loopback."""
 
 import asyncio
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -16,10 +18,13 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace
 from multidict import CIMultiDict
 
+from firmware.access.owner import Ownership
 from firmware.config.settings import Settings
 from firmware.core.frames import Packet, Redacted, Verdict
 from firmware.fanout import Fanout
+from firmware.ports import SystemClock
 from firmware.status import CameraStatus
+from firmware.stream.claim import Claim
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
 from firmware.stream.viewing import viewing
@@ -155,6 +160,7 @@ class Rig:
     http: ClientSession
     status: Status
     address: ServedAddress
+    ownership: Ownership
     asked: list[float] = field(default_factory=list)
 
     async def post(self, offer: str | bytes, **headers: str) -> tuple[int, CIMultiDict[str], str]:
@@ -178,21 +184,24 @@ async def rig(options: StreamOptions | None = None, *, camera: bool = False) -> 
     chosen = options or options_of(listen="127.0.0.1:0", ice_addresses="loopback")
     fake, status = FakeCamera(asyncio.get_running_loop()), Status()
     fanout = fake.fanout
+    state = await asyncio.to_thread(tempfile.TemporaryDirectory)
     try:
         seen = await viewing(chosen, fanout, status)
+        ownership = await asyncio.to_thread(Ownership, Path(state.name), SystemClock())
         async with (
             asyncio.TaskGroup() as tasks,
-            serve(chosen, seen.routes) as address,
+            serve(chosen, (*seen.routes, Claim(ownership))) as address,
             seen.viewers.running(tasks),
         ):
             if camera:
                 fake.start()
             async with ClientSession(timeout=ClientTimeout(total=15)) as http:
-                yield Rig(address.url, fanout, http, status, address, fake.asked)
+                yield Rig(address.url, fanout, http, status, address, ownership, fake.asked)
     finally:
         if camera:
             await asyncio.to_thread(fake.stop)
         fanout.close()
+        await asyncio.to_thread(state.cleanup)
 
 
 async def until(condition: object, within_s: float = 10.0) -> None:

@@ -1,0 +1,55 @@
+"""`veilcam owner`: the owner's own key, made on the owner's own computer."""
+
+import argparse
+import getpass
+import json
+import sys
+from pathlib import Path
+
+from firmware.access.keyfile import make_owner_key
+from firmware.access.owner import LONGEST_KEY, MAGIC
+from firmware.errors import UsageError
+
+LONGEST_COMMENT = LONGEST_KEY - len(MAGIC) - 50
+
+
+def fill(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.description = (
+        "The owner's key. Make it on your own computer, keep FILE to yourself, and claim the camera with "
+        "FILE.pub and the code that it showed at its first start: POST /api/v1/claim."
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    keygen = actions.add_parser("keygen", help="make a signing key; asks for a passphrase")
+    keygen.add_argument("file", metavar="FILE", type=Path, help="the private key; FILE.pub is its other half")
+    keygen.add_argument("--comment", metavar="TEXT", type=_comment, default="", help="what you call it")
+    keygen.add_argument("--no-passphrase", action="store_true", help="leave the file unencrypted")
+    keygen.add_argument("--json", action="store_true", help="print one JSON object")
+    keygen.set_defaults(handler=handle_keygen)
+
+
+def _comment(text: str) -> str:
+    if len(text) <= LONGEST_COMMENT and text.isprintable():
+        return text
+    raise argparse.ArgumentTypeError(f"give at most {LONGEST_COMMENT} printable characters")
+
+
+def handle_keygen(args: argparse.Namespace) -> int:
+    """Make the key and print its fingerprint."""
+    passphrase = "" if args.no_passphrase else _passphrase()
+    public = make_owner_key(args.file, args.comment, passphrase)
+    if args.json:
+        print(json.dumps({"key": public.line(), "fingerprint": public.fingerprint}))
+    else:
+        print(f"{args.file}: keep it to yourself; {args.file}.pub is for the camera\n{public.fingerprint}")
+    return 0
+
+
+def _passphrase() -> str:
+    """Ask twice; raises UsageError where nobody can be asked, or both differ."""
+    if not sys.stdin.isatty():
+        raise UsageError("owner keygen: no terminal to ask for a passphrase at; or say --no-passphrase")
+    first = getpass.getpass("Passphrase (empty for none): ")
+    if first and first != getpass.getpass("Again: "):
+        raise UsageError("owner keygen: the passphrases differ; run it again")
+    return first
