@@ -127,10 +127,16 @@ class Witness:
         if look.refused or of.tracker is not look.before:
             of.lose(look.refused or OVERTAKEN)
             return
+        if look.after.overflow:
+            if of.reason != TOO_MANY:
+                logger.warning(
+                    "%s at a time are more than can be followed: the picture is hidden", MAX_TRACKS
+                )
+            # What was seen is forgotten, so frames it was seen in must not count as looked at.
+            of.lose(TOO_MANY)
+            return
         if look.leaped:
             of.looks.clear()
-        if look.after.overflow and not of.tracker.overflow:
-            logger.warning("%s at a time are more than can be followed: the picture is hidden", MAX_TRACKS)
         of.reason, of.lost, of.tracker = "", False, look.after
         of.looks.append(look.moment)
 
@@ -187,7 +193,7 @@ class Witness:
             return NO_TIME
         if self._judged is not None and not frame.after(self._judged):
             return OUT_OF_ORDER
-        return TOO_MANY if any(source.tracker.overflow for source in self._needed) else ""
+        return ""
 
 
 def _order(moment: Moment) -> tuple[int, int]:

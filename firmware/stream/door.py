@@ -6,16 +6,13 @@ longest. A connection whose request is being answered never does.
 """
 
 import asyncio
-import logging
 import resource
 import socket
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-
-logger = logging.getLogger(__name__)
 
 MOST = 256
 PER_ADDRESS = 64
@@ -38,7 +35,6 @@ class Caller:
     """One connection; `deadline` is when its next request must be here, None while one is answered."""
 
     address: str
-    since: float
     deadline: float | None
     _socket: socket.socket
     _transport: asyncio.BaseTransport | None = field(default=None, repr=False)
@@ -52,7 +48,9 @@ class Caller:
         if isinstance(self._transport, asyncio.WriteTransport):
             self._transport.abort()
         else:
-            self._socket.close()
+            # Not closed: a handshake may be under way on it, whose end closes it.
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
     def answered(self) -> Iterator[None]:
@@ -83,7 +81,7 @@ class Door:
         if not self._has_room(name):
             self.refused += 1
             return None
-        caller = Caller(name, now, now + ARRIVING_S, connection)
+        caller = Caller(name, now + ARRIVING_S, connection)
         self._inside[caller] = None
         return caller
 

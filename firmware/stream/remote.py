@@ -14,8 +14,9 @@ from firmware.stream.problem import Refused
 PROXIES = web.AppKey("proxies", frozenset[str])
 """Addresses that may state whom they forward for."""
 
-FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
-"""Headers by which a request says that it came through somebody else's hands."""
+BELIEVED = "X-Forwarded-For"
+FORWARDED = ("Forwarded", "X-Real-IP", "Via")
+"""The one header in which a trusted proxy is believed, and others that say a request was forwarded."""
 
 LONGEST = 512
 MOST_HOPS = 16
@@ -31,11 +32,10 @@ def client_address(request: web.Request) -> str:
         Refused: a trusted proxy states something that is no list of addresses.
     """
     peer, trusted = request.remote or "", request.app[PROXIES]
-    if peer not in trusted:
-        return UNKNOWN if any(name in request.headers for name in FORWARDED) else peer
-    stated = ",".join(request.headers.getall("X-Forwarded-For", []))
+    stated = ",".join(request.headers.getall(BELIEVED, [])) if peer in trusted else ""
     if not stated:
-        return peer
+        said = FORWARDED if peer in trusted else (BELIEVED, *FORWARDED)
+        return UNKNOWN if any(name in request.headers for name in said) else peer
     hops = [hop.strip() for hop in stated.split(",")]
     if len(stated) > LONGEST or len(hops) > MOST_HOPS or not all(map(_is_address, hops)):
         raise Refused(HTTPStatus.BAD_REQUEST, "X-Forwarded-For is no list of addresses")

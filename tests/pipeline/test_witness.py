@@ -165,3 +165,15 @@ def test_boxes_and_scores_that_make_no_sense_leave_nothing_known(bad: float, pla
     assert "no sense" in witness.reason
     witness.saw(ONE, frame(3, 2000).moment, FOUND)
     assert witness.judge(frame(3, 2000)).verdict is Verdict.VERIFIED
+
+
+def test_frames_before_and_of_a_crowd_stay_blind_when_it_has_gone() -> None:
+    """The crowd is forgotten: no later look makes the frames that it was seen in verified or predicted."""
+    witness = witness_of_one()
+    crowd = [Detection(Kind.FACE, Box(20.0 * n, 0, 10, 10), 0.9) for n in range(MAX_TRACKS + 1)]
+    witness.saw(ONE, frame(1, 0).moment, FOUND)
+    witness.saw(ONE, frame(3, 2000).moment, crowd)
+    witness.saw(ONE, frame(5, 4000).moment, [])
+    for seq in (1, 2, 3, 4):
+        assert witness.judge(frame(seq, (seq - 1) * 1000)) == BLIND, seq
+    assert witness.judge(frame(5, 4000)).verdict is Verdict.VERIFIED

@@ -46,3 +46,8 @@ async def test_quotas_are_those_of_whom_the_proxy_asks_for() -> None:
         one = [(await r.post(offer, X_Forwarded_For="198.51.100.1"))[0] for _ in range(5)]
         other = (await r.post(offer, X_Forwarded_For="198.51.100.2"))[0]
         assert (one, other) == ([201] * 4 + [503], 201)
+
+
+async def test_a_trusted_proxy_that_does_not_say_for_whom_asks_for_nobody_here() -> None:
+    async with rig(TRUSTING) as r:
+        assert_problem(await ask(r, "GET", "/metrics", headers={"Forwarded": "for=198.51.100.7"}), 403)
