@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from firmware.access.identity import open_identity
-from firmware.access.owner import Ownership
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
 from firmware.config.drivers import CameraOptions
 from firmware.config.model import ModelCache
@@ -18,6 +16,7 @@ from firmware.config.profile import Profile
 from firmware.config.settings import Settings
 from firmware.core.frames import Kind, Redacted
 from firmware.core.policy import POLICIES
+from firmware.desk import open_desk
 from firmware.errors import VeilcamError, first_error
 from firmware.fanout import Fanout
 from firmware.health import Notifier, Pulse, beat
@@ -28,8 +27,9 @@ from firmware.pipeline.known import KnownFace
 from firmware.ports import CameraInfo, SystemClock
 from firmware.state import own
 from firmware.status import CameraStatus
-from firmware.stream.claim import Claim
-from firmware.stream.listen import read_listen
+from firmware.stream.control import serve_control
+from firmware.stream.ice import read_policy
+from firmware.stream.listen import read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
 from firmware.stream.viewing import viewing
@@ -49,7 +49,8 @@ class RunOptions:
 
     profile: Profile
     camera: CameraOptions
-    settings: Settings
+    first: Settings | None
+    """Settings of a state folder that has none yet."""
     cache: ModelCache
     state: Path
     listen: str
@@ -85,11 +86,14 @@ async def run_camera(options: RunOptions, ready: Callable[[Ready], None]) -> Non
 async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
     stop = _stop_asked()
     clock = SystemClock()
-    profile, settings = options.profile, options.settings
+    profile, listen = options.profile, read_listen(options.listen)
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
-        ownership = await asyncio.to_thread(Ownership, options.state, clock)
-        identity = await asyncio.to_thread(open_identity, options.state, _names(options))
+        names = [] if listen.host in ANYWHERE else [listen.host]
+        desk = await open_desk(options.state, clock, options.first, names)
+        settings, identity = desk.settings, desk.identity
+        if options.first not in (None, settings()):
+            logger.warning("this camera has settings: --settings is not read; use veilcam settings set")
         detectors = await asyncio.to_thread(bind_detectors, profile.detectors, profile.look, options.cache)
         opens_encoder = bind_encoder(profile.encoder)
         camera = await parts.enter_async_context(bind_camera(options.camera)())
@@ -108,19 +112,24 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
             detects,
             [rendition],
             lambda told: fanout.publish(told.packet),
-            POLICIES[settings.hide],
+            POLICIES[settings().hide],
             clock,
         )
         status = StatusBoard(flow, info, detectors, clock)
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
         told = StreamOptions(settings, options.listen, identity.tls, identity.fingerprint)
         seen = await viewing(told, fanout, status)
-        served = await parts.enter_async_context(serve(told, (*seen.routes, Claim(ownership))))
+        settings.check(lambda told: read_policy(told.ice_addresses, {}))
+        settings.check(lambda told: read_tls(told, listen, identity.tls))
+        settings.watch(lambda told: _apply(told, flow))
+        _apply(settings(), flow)
+        served = await parts.enter_async_context(serve(told, (*seen.routes, *desk.routes)))
+        await parts.enter_async_context(serve_control(options.state, desk.routes))
         await parts.enter_async_context(seen.viewers.running(tasks))
         tasks.create_task(flow.run())
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
-        ready(Ready(served, detectors, await asyncio.to_thread(ownership.first_code)))
+        ready(Ready(served, detectors, await asyncio.to_thread(desk.ownership.first_code)))
         await asyncio.get_running_loop().create_future()
 
 
@@ -167,10 +176,10 @@ class StatusBoard:
         return Pulse(report.frames, min(report.looks.values()))
 
 
-def _names(options: RunOptions) -> list[str]:
-    """Return the names and the address by which the camera is reached, for its certificate."""
-    listening = read_listen(options.listen).host
-    return [*options.settings.host_names, *([] if listening in ANYWHERE else [listening])]
+def _apply(settings: Settings, flow: Flow) -> None:
+    """Have the running camera hide as it is told."""
+    flow.use(POLICIES[settings.hide])
+    flow.keep(settings.hold_frames)
 
 
 def _stop_asked() -> asyncio.Event:

@@ -6,7 +6,8 @@ VeilcamError
 │   ├── UnknownBoard                                                               11
 │   ├── UnknownDriver                                                              12
 │   ├── PortInUse                                                                  13
-│   └── IdentityDamaged            whoever has a copy of the state folder mends it 14
+│   ├── IdentityDamaged            whoever has a copy of the state folder mends it 14
+│   └── CameraRefused              whoever asked: the camera's owner can allow it  15
 ├── DriverUnavailable              the installer adds a package or a later release 20
 ├── SourceError                    whoever owns the camera or the clip mends it    30
 │   ├── SourceNotFound                                                             31
@@ -20,6 +21,7 @@ VeilcamError
 ├── DetectorFailed                 the supervisor restarts it, else systemd        50
 │   └── DetectorStalled                                                            51
 ├── OutputError                    the person frees space or picks another place   60
+│   └── StateInUse                 the person stops the other camera               61
 ├── EncoderFailed                  systemd restarts the camera                     70
 └── EndOfSource                    nobody: a clip that is not to loop is over      0
 
@@ -68,6 +70,12 @@ class IdentityDamaged(ConfigError):
     """A key or the certificate of this device is there and cannot be read."""
 
     exit_code = 14
+
+
+class CameraRefused(ConfigError):
+    """The camera was asked for something over its own command line and said no."""
+
+    exit_code = 15
 
 
 class DriverUnavailable(VeilcamError):
@@ -146,6 +154,12 @@ class OutputError(VeilcamError):
     """What was made cannot be written where it was asked for."""
 
     exit_code = 60
+
+
+class StateInUse(OutputError):
+    """Another process owns the state folder."""
+
+    exit_code = 61
 
 
 class EncoderFailed(VeilcamError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware.errors import OutputError
+from firmware.errors import OutputError, StateInUse
 
 
 @contextmanager
@@ -18,11 +18,12 @@ def own(folder: Path) -> Iterator[Path]:
     """Make the state folder, readable by its owner alone, and hold its lock for the length of the block.
 
     Raises:
-        OutputError: it cannot be made or written, or another camera process owns it.
+        StateInUse: another camera process owns it.
+        OutputError: it cannot be made or written.
     """
 
     def refuse() -> None:
-        raise OutputError(
+        raise StateInUse(
             f"state folder {folder} is in use by another camera; stop it or choose another with --state"
         )
 

@@ -1,18 +1,21 @@
 """The owner's private key as a file on the owner's own computer."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
+    load_pem_private_key,
 )
 
 from firmware.access.owner import OwnerKey
-from firmware.errors import OutputError
+from firmware.errors import ConfigError, OutputError
 
 
 def make_owner_key(path: Path, comment: str, passphrase: str) -> OwnerKey:
@@ -29,6 +32,25 @@ def make_owner_key(path: Path, comment: str, passphrase: str) -> OwnerKey:
     _new(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how), 0o600)
     _new(path.with_name(f"{path.name}.pub"), f"{public.line()}\n".encode(), 0o644)
     return public
+
+
+def read_owner_key(path: Path, passphrase: Callable[[], str]) -> Ed25519PrivateKey:
+    """Read a key of `make_owner_key`; `passphrase` is asked where it is encrypted.
+
+    Raises:
+        ConfigError: it cannot be read, or the passphrase is another.
+    """
+    try:
+        content = path.read_bytes()
+        password = passphrase().encode() if b"ENCRYPTED" in content else None
+        key = load_pem_private_key(content, password)
+    except OSError as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc.strerror}; name the file of owner keygen") from exc
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise ConfigError(f"{path}: not an owner's private key, or the passphrase is another") from exc
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path}: a key of another kind; name the file of owner keygen")
+    return key
 
 
 def _new(path: Path, content: bytes, mode: int) -> None:

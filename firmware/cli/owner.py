@@ -1,13 +1,17 @@
-"""`veilcam owner`: the owner's own key, made on the owner's own computer."""
+"""`veilcam owner`: the owner's own key, made and used on the owner's own computer."""
 
 import argparse
 import getpass
 import json
 import sys
+import time
 from pathlib import Path
 
-from firmware.access.keyfile import make_owner_key
+from firmware.access.change import KIND
+from firmware.access.keyfile import make_owner_key, read_owner_key
 from firmware.access.owner import LONGEST_KEY, MAGIC
+from firmware.access.statement import DAY_S, LONGEST_S, Statement, sign
+from firmware.cli.values import pair
 from firmware.errors import UsageError
 
 LONGEST_COMMENT = LONGEST_KEY - len(MAGIC) - 50
@@ -26,6 +30,17 @@ def fill(parser: argparse.ArgumentParser) -> None:
     keygen.add_argument("--no-passphrase", action="store_true", help="leave the file unencrypted")
     keygen.add_argument("--json", action="store_true", help="print one JSON object")
     keygen.set_defaults(handler=handle_keygen)
+    signs = actions.add_parser("sign", help="allow one change of the settings that weakens privacy")
+    signs.description = (
+        "Prints a statement, for: veilcam settings set KEY=VALUE... --statement FILE. The camera's "
+        "fingerprint is on its page and in veilcam doctor; it says which revision comes next."
+    )
+    signs.add_argument("pairs", metavar="KEY=VALUE", type=pair, nargs="+")
+    signs.add_argument("--key", metavar="FILE", type=Path, required=True, help="the owner's private key")
+    signs.add_argument("--device", metavar="FINGERPRINT", required=True, help="which camera")
+    signs.add_argument("--revision", metavar="N", type=int, required=True, help="which change")
+    signs.add_argument("--days", type=int, default=7, help="how long it is valid (default: %(default)s)")
+    signs.set_defaults(handler=handle_sign)
 
 
 def _comment(text: str) -> str:
@@ -42,6 +57,16 @@ def handle_keygen(args: argparse.Namespace) -> int:
         print(json.dumps({"key": public.line(), "fingerprint": public.fingerprint}))
     else:
         print(f"{args.file}: keep it to yourself; {args.file}.pub is for the camera\n{public.fingerprint}")
+    return 0
+
+
+def handle_sign(args: argparse.Namespace) -> int:
+    """Print a signed statement."""
+    if not 1 <= args.days <= LONGEST_S // DAY_S:
+        raise UsageError(f"owner sign: --days is 1 to {LONGEST_S // DAY_S}")
+    issued = int(time.time())
+    said = Statement(KIND, args.device, args.revision, issued, issued + args.days * DAY_S, dict(args.pairs))
+    print(sign(said, read_owner_key(args.key, lambda: getpass.getpass("Passphrase: "))))
     return 0
 
 

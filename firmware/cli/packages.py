@@ -23,6 +23,10 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "tqdm": "tqdm",
         "cryptography": "cryptography",
         "segno": "segno",
+        "argon2": "argon2-cffi",
+        "pyotp": "pyotp",
+        "webauthn": "webauthn",
+        "jinja2": "jinja2",
     }
 )
 """Distribution by the name that is imported."""

@@ -19,7 +19,8 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "redact": "hide people in files",
         "bench": "measure on this machine",
         "boards": "list and check board profiles",
-        "owner": "make the owner's key",
+        "owner": "make the owner's key, and sign with it",
+        "settings": "check, show and change a camera's settings",
         "models": "list, fetch and verify model files",
         "doctor": "what this machine has and lacks",
     }
@@ -36,8 +37,8 @@ def build(verbs: Collection[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="veilcam",
         description="Privacy camera: people are hidden on the device before any picture leaves it.",
-        epilog="Exit status: 0 success, 2 wrong use, 1x a board, manifest or settings file, 20 a driver or "
-        "package, 3x the camera or clip, 4x model files, 5x a detector, 60 the output, 70 the encoder; the "
+        epilog="Exit status: 0 success, 2 wrong use, 1x a file or what a camera refuses, 20 a driver or "
+        "package, 3x the camera or clip, 4x model files, 5x a detector, 6x the output, 70 the encoder; the "
         "line on standard error says what to do.",
     )
     table = parser.add_subparsers(dest="verb", metavar="VERB", required=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 import segno
 
 from firmware.app import Ready, RunOptions, run_camera
+from firmware.cli.local import DEFAULT_STATE
 from firmware.cli.rationed import Rationed
 from firmware.config.model import ModelCache, default_cache
 from firmware.config.profile import camera_from_uri, chosen_profile
 from firmware.config.settings import load_settings
 
-DEFAULT_STATE = Path("/var/lib/veilcam")
 DEFAULT_LISTEN = "127.0.0.1:8080"
 
 
@@ -32,7 +32,12 @@ def fill(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="scene:, a clip, v4l2:/dev/video0 or rtsp://... (default: the board's camera)",
     )
-    parser.add_argument("--settings", metavar="FILE", type=Path, help="the owner's settings, TOML")
+    parser.add_argument(
+        "--settings",
+        metavar="FILE",
+        type=Path,
+        help="settings of a camera that has none yet, TOML; see veilcam settings",
+    )
     parser.add_argument(
         "--state", metavar="DIR", type=Path, default=DEFAULT_STATE, help="default: %(default)s"
     )
@@ -49,7 +54,7 @@ def handle(args: argparse.Namespace) -> int:
     options = RunOptions(
         profile=profile,
         camera=camera_from_uri(args.source) if args.source else profile.camera,
-        settings=load_settings(args.settings),
+        first=None if args.settings is None else load_settings(args.settings),
         cache=ModelCache(default_cache()),
         state=args.state,
         listen=args.listen,

@@ -1,4 +1,4 @@
-"""Settings of one camera (`--settings FILE`, TOML): what its owner decides, apart from the board."""
+"""Settings of one camera: what its owner decides, apart from the board."""
 
 from ipaddress import ip_address
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationError
 
 from firmware.config.strict import Strict, explain, read_toml
-from firmware.core.policy import PEOPLE, POLICIES
+from firmware.core.policy import PEOPLE, POLICIES, TIMING
 
 
 def _known(policy: str) -> str:
@@ -27,40 +27,75 @@ class Settings(Strict):
     """What a camera is told by its owner; every key has a safe default."""
 
     hide: Annotated[str, AfterValidator(_known)] = Field(
-        default=PEOPLE.name, description="people hides faces and bodies; faces hides faces and heads."
+        default=PEOPLE.name,
+        title="What to hide",
+        description="people hides faces and bodies; faces hides faces and heads.",
     )
-    ice_addresses: str = Field(
-        default="all",
-        description="Host addresses that media may use: all, loopback, or a list split by commas.",
+    hold_frames: int = Field(
+        default=TIMING.hold_frames,
+        ge=TIMING.hold_frames,
+        le=TIMING.hold_limit - 3,
+        title="Frames held back",
+        description="Frames kept before release, at least: who is first seen later is hidden in them too.",
     )
-    max_viewers: int = Field(default=16, ge=1, le=256, description="Viewers at the same time.")
+    max_viewers: int = Field(
+        default=16, ge=1, le=256, title="Viewers", description="Viewers at the same time."
+    )
+    contact: str = Field(
+        default="the person or company that put this camera here",
+        min_length=1,
+        max_length=200,
+        title="Whom to ask",
+        description="Whom passers-by can ask; shown on the public notice.",
+    )
     host_names: tuple[str, ...] = Field(
-        default=(), max_length=16, description="More names under which this camera is reached."
+        default=(),
+        max_length=16,
+        title="Host names",
+        description="More names under which this camera is reached.",
     )
     origins: tuple[str, ...] = Field(
-        default=(), max_length=16, description="Other sites whose pages may show the stream, https://name."
+        default=(),
+        max_length=16,
+        title="Other sites",
+        description="Other sites whose pages may show the stream, https://name.",
     )
     trusted_proxies: tuple[Annotated[str, AfterValidator(_address)], ...] = Field(
         default=(),
         max_length=16,
+        title="Trusted proxies",
         description="Addresses of reverse proxies whose X-Forwarded-For is believed; others' is not.",
     )
-    contact: str = Field(
-        default="the person or company that put this camera here",
-        max_length=200,
-        description="Whom passers-by can ask; shown on the public notice.",
+    ice_addresses: str = Field(
+        default="all",
+        max_length=400,
+        title="Media addresses",
+        description="Host addresses that media may use: all, loopback, or a list split by commas.",
     )
     tls_certificate: Path | None = Field(
-        default=None, description="PEM file of a certificate of your own, for HTTPS."
+        default=None,
+        title="Certificate",
+        description="PEM file of a certificate of your own, for HTTPS.",
     )
-    tls_key: Path | None = Field(default=None, description="PEM file of its key, without a password.")
+    tls_key: Path | None = Field(
+        default=None,
+        title="Key of the certificate",
+        description="PEM file of its key, without a password.",
+    )
+
+
+RESTART = frozenset({"host_names", "ice_addresses", "tls_certificate", "tls_key"})
+"""Keys that a running camera takes up at its next start; every other at once."""
 
 
 def load_settings(path: Path | None) -> Settings:
-    """Read and check a settings file; defaults where there is none; raises ConfigError."""
-    if path is None:
-        return Settings()
+    """Read and check a settings file (TOML); defaults where there is none; raises ConfigError."""
+    return Settings() if path is None else read_settings(path, read_toml(path))
+
+
+def read_settings(where: Path | str, told: object) -> Settings:
+    """Check settings that came from `where`; raises ConfigError."""
     try:
-        return Settings.model_validate(read_toml(path))
+        return Settings.model_validate(told)
     except ValidationError as exc:
-        raise explain(path, exc) from exc
+        raise explain(where, exc) from exc

@@ -88,6 +88,10 @@ class Flow:
         """Hide by another policy from the next frame on."""
         self._witness.use(policy)
 
+    def keep(self, frames: int) -> None:
+        """Hold back at least so many frames from the next one on."""
+        self._release.keep(frames)
+
     def outlet(self, name: str) -> AbstractContextManager[Mailbox]:
         """Take raw frames for the length of the block, while the flow runs."""
         return self._capture.outlet(name)

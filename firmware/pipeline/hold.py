@@ -23,6 +23,10 @@ class Hold:
         self._frames: deque[RawFrame] = deque()
         self._calm = 0
 
+    def keep(self, least: int) -> None:
+        """Keep at least so many from now on, and never more than the limit."""
+        self._least = min(least, self._most)
+
     def __len__(self) -> int:
         return len(self._frames)
 

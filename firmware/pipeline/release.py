@@ -36,13 +36,17 @@ class Release:
         self._renditions = renditions
         self._released = released
         self._witness = witness
-        self._timing = timing
         self._clock = clock
         self._masker = Masker()
+        self._hold = Hold(timing.hold_frames, timing.hold_limit)
+
+    def keep(self, least: int) -> None:
+        """Hold back at least so many frames from now on."""
+        self._hold.keep(least)
 
     async def run(self, frames: Mailbox) -> None:
         """Release frames until cancelled; raises EncoderFailed."""
-        hold = Hold(self._timing.hold_frames, self._timing.hold_limit)
+        hold = self._hold
         try:
             async with Worker("veilcam-release") as worker:
                 while True:

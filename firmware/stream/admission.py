@@ -1,6 +1,6 @@
 """Which Host and Origin a request may carry, and the headers that every answer gets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -62,11 +62,12 @@ def hostname(authority: str) -> str:
     return authority.partition(":")[0].lower()
 
 
-def admit(rules: Admission) -> Middleware:
-    """Return the middleware that applies the rules and, for WHEP, answers CORS."""
+def admit(told: Callable[[], Admission]) -> Middleware:
+    """Return the middleware that applies the rules of the moment and, for WHEP, answers CORS."""
 
     @web.middleware
     async def admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        rules = told()
         if not rules.host(request.host):
             raise Refused(HTTPStatus.MISDIRECTED_REQUEST, "this camera is not known by that host name")
         origin = request.headers.get("Origin")

@@ -1,5 +1,6 @@
 """What the stream server is told: the owner's settings, and what the command line adds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware.access.identity import TlsFiles
@@ -8,9 +9,10 @@ from firmware.config.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """Where to listen, as HOST:PORT (port 0 picks a free one), and what the owner decided."""
+    """Where to listen, as HOST:PORT (port 0 picks a free one), and what goes with it."""
 
-    settings: Settings
+    settings: Callable[[], Settings]
+    """Gives what the owner has decided by now."""
     listen: str
     tls: TlsFiles | None = None
     """The device's own certificate, for when the owner has given none."""

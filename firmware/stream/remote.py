@@ -4,6 +4,7 @@ Whoever forwards requests from this very machine would otherwise make everybody 
 the metrics are open. What says that it was forwarded and comes from nobody we trust is nobody's we know.
 """
 
+from collections.abc import Callable
 from http import HTTPStatus
 from ipaddress import ip_address
 
@@ -11,8 +12,8 @@ from aiohttp import web
 
 from firmware.stream.problem import Refused
 
-PROXIES = web.AppKey("proxies", frozenset[str])
-"""Addresses that may state whom they forward for."""
+PROXIES = web.AppKey[Callable[[], frozenset[str]]]("proxies")
+"""Gives the addresses that may state whom they forward for."""
 
 BELIEVED = "X-Forwarded-For"
 FORWARDED = ("Forwarded", "X-Real-IP", "Via")
@@ -31,7 +32,7 @@ def client_address(request: web.Request) -> str:
     Raises:
         Refused: a trusted proxy states something that is no list of addresses.
     """
-    peer, trusted = request.remote or "", request.app[PROXIES]
+    peer, trusted = request.remote or "", request.app[PROXIES]()
     stated = ",".join(request.headers.getall(BELIEVED, [])) if peer in trusted else ""
     if not stated:
         said = FORWARDED if peer in trusted else (BELIEVED, *FORWARDED)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from firmware.access.roles import ANYBODY
 from firmware.stream.admission import Admission, add_security_headers, admit
 from firmware.stream.door import Door
 from firmware.stream.listen import Listen, bind, read_listen, read_tls
@@ -16,6 +17,7 @@ from firmware.stream.options import StreamOptions
 from firmware.stream.problem import problems
 from firmware.stream.remote import PROXIES
 from firmware.stream.visitor import attend, receiving
+from firmware.stream.who import always
 
 SHUTDOWN_S = 2.0
 MAX_BODY = 64 * 1024
@@ -41,14 +43,16 @@ class ServedAddress:
 
 def build(options: StreamOptions, listen: Listen, routes: Sequence[Routes]) -> web.Application:
     """Return the web application: every route behind the same admission, headers and problem documents."""
-    rules = Admission(
-        listen.loopback,
+
+    def rules() -> Admission:
+        now = options.settings()
         # Loopback has more addresses than its names: whoever listens on 127.0.0.2 is asked by that name.
-        frozenset((listen.host, *(name.lower() for name in options.settings.host_names))),
-        frozenset(options.settings.origins),
-    )
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[attend, problems, admit(rules)])
-    app[PROXIES] = frozenset(options.settings.trusted_proxies)
+        names = frozenset((listen.host, *(name.lower() for name in now.host_names)))
+        return Admission(listen.loopback, names, frozenset(now.origins))
+
+    middlewares = [attend, problems, admit(rules), always(ANYBODY)]
+    app = web.Application(client_max_size=MAX_BODY, middlewares=middlewares)
+    app[PROXIES] = lambda: frozenset(options.settings().trusted_proxies)
     app.on_response_prepare.append(add_security_headers)
     for route in routes:
         route.add_to(app)
@@ -57,7 +61,7 @@ def build(options: StreamOptions, listen: Listen, routes: Sequence[Routes]) -> w
 
 def _read(options: StreamOptions) -> tuple[Listen, ssl.SSLContext | None]:
     listen = read_listen(options.listen)
-    return listen, read_tls(options.settings, listen, options.tls)
+    return listen, read_tls(options.settings(), listen, options.tls)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -54,7 +54,12 @@ class Viewers:
     """Every session of the redacted rendition."""
 
     def __init__(
-        self, fanout: Fanout[Redacted], policy: IcePolicy, *, most: int, connect_within_s: float
+        self,
+        fanout: Fanout[Redacted],
+        policy: IcePolicy,
+        *,
+        most: Callable[[], int],
+        connect_within_s: float,
     ) -> None:
         self._fanout = fanout
         self._policy = policy
@@ -100,9 +105,9 @@ class Viewers:
     def _given_up_for(self, viewer: str) -> list[Session]:
         """Return what leaves the table so that a newcomer has a place; raises TooManyViewers."""
         waiting = Counter(place.address for place in self._places.values() if place.waits)
-        if waiting[viewer] >= max(WAITING, self._most // 4):
+        if waiting[viewer] >= max(WAITING, self._most() // 4):
             raise TooManyViewers
-        if len(self._places) < self._most:
+        if len(self._places) < self._most():
             return []
         # Whoever opens many and connects none gives way, the newest first: the older are nearer to it.
         greediest, _ = next(iter(waiting.most_common(1)), ("", 0))
@@ -147,7 +152,7 @@ class Viewers:
         """End dead sessions for as long as the server runs."""
         while True:
             await asyncio.sleep(REAP_EVERY_S)
-            crowded = len(self._places) >= self._most * CROWDED
+            crowded = len(self._places) >= self._most() * CROWDED
             within = self._within * HURRY if crowded else self._within
             dead = [name for name, place in self._places.items() if place.session.dead(within)]
             self.reaped += len(dead)

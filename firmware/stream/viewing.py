@@ -29,7 +29,9 @@ class Viewing:
 def _read(options: StreamOptions) -> tuple[IcePolicy, Pages]:
     check_seams()
     keep_quiet()
-    return read_policy(options.settings.ice_addresses, os.environ), Pages(options.settings.contact)
+    return read_policy(options.settings().ice_addresses, os.environ), Pages(
+        lambda: options.settings().contact
+    )
 
 
 async def viewing(options: StreamOptions, fanout: Fanout[Redacted], status: StatusSource) -> Viewing:
@@ -41,6 +43,9 @@ async def viewing(options: StreamOptions, fanout: Fanout[Redacted], status: Stat
     """
     policy, pages = await asyncio.to_thread(_read, options)
     viewers = Viewers(
-        fanout, policy, most=options.settings.max_viewers, connect_within_s=options.connect_within_s
+        fanout,
+        policy,
+        most=lambda: options.settings().max_viewers,
+        connect_within_s=options.connect_within_s,
     )
     return Viewing(viewers, (pages, Whep(viewers), Telemetry(fanout, viewers, status, options.device)))

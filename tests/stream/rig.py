@@ -21,10 +21,10 @@ from multidict import CIMultiDict
 from firmware.access.owner import Ownership
 from firmware.config.settings import Settings
 from firmware.core.frames import Packet, Redacted, Verdict
+from firmware.desk import Desk, open_desk
 from firmware.fanout import Fanout
 from firmware.ports import SystemClock
 from firmware.status import CameraStatus
-from firmware.stream.claim import Claim
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
 from firmware.stream.viewing import viewing
@@ -160,8 +160,12 @@ class Rig:
     http: ClientSession
     status: Status
     address: ServedAddress
-    ownership: Ownership
+    desk: Desk
     asked: list[float] = field(default_factory=list)
+
+    @property
+    def ownership(self) -> Ownership:
+        return self.desk.ownership
 
     async def post(self, offer: str | bytes, **headers: str) -> tuple[int, CIMultiDict[str], str]:
         headers = {"Content-Type": "application/sdp"} | {k.replace("_", "-"): v for k, v in headers.items()}
@@ -175,7 +179,8 @@ class Rig:
 
 def options_of(listen: str = "127.0.0.1:0", connect_within_s: float = 15.0, **settings: Any) -> StreamOptions:
     """What the server is told, with the settings that matter to a test."""
-    return StreamOptions(Settings(**settings), listen, connect_within_s=connect_within_s)
+    told = Settings(**settings)
+    return StreamOptions(lambda: told, listen, connect_within_s=connect_within_s)
 
 
 @asynccontextmanager
@@ -186,17 +191,18 @@ async def rig(options: StreamOptions | None = None, *, camera: bool = False) -> 
     fanout = fake.fanout
     state = await asyncio.to_thread(tempfile.TemporaryDirectory)
     try:
+        desk = await open_desk(Path(state.name), SystemClock(), chosen.settings())
+        chosen = replace(chosen, settings=desk.settings)
         seen = await viewing(chosen, fanout, status)
-        ownership = await asyncio.to_thread(Ownership, Path(state.name), SystemClock())
         async with (
             asyncio.TaskGroup() as tasks,
-            serve(chosen, (*seen.routes, Claim(ownership))) as address,
+            serve(chosen, (*seen.routes, *desk.routes)) as address,
             seen.viewers.running(tasks),
         ):
             if camera:
                 fake.start()
             async with ClientSession(timeout=ClientTimeout(total=15)) as http:
-                yield Rig(address.url, fanout, http, status, address, ownership, fake.asked)
+                yield Rig(address.url, fanout, http, status, address, desk, fake.asked)
     finally:
         if camera:
             await asyncio.to_thread(fake.stop)

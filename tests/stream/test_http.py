@@ -101,10 +101,10 @@ async def test_status_health_and_metrics() -> None:
 
 async def test_metrics_are_for_this_machine_alone() -> None:
     fanout = silent_fanout()
-    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=1, connect_within_s=1)
+    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=lambda: 1, connect_within_s=1)
     telemetry = Telemetry(fanout, viewers, Status())
     app = web.Application()
-    app[PROXIES] = frozenset()
+    app[PROXIES] = frozenset
     for remote in ("192.0.2.7", "2001:db8::7", ""):
         request = make_mocked_request("GET", "/metrics", app=app).clone(remote=remote)
         with pytest.raises(Refused, match="this machine"):

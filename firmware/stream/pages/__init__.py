@@ -1,6 +1,6 @@
 """The web pages: the viewer and the public notice; everything on them is ours and comes from here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 
@@ -13,10 +13,10 @@ TYPES: Mapping[str, str] = {".css": "text/css", ".js": "text/javascript", ".svg"
 class Pages:
     """The handlers of `/`, `/privacy`, `/static/…` and the OpenAPI file; all are read once, at the start."""
 
-    def __init__(self, contact: str) -> None:
+    def __init__(self, contact: Callable[[], str]) -> None:
         self._viewer = (FOLDER / "viewer.html").read_text(encoding="utf-8")
-        notice = (FOLDER / "privacy.html").read_text(encoding="utf-8")
-        self._notice = notice.replace("{{contact}}", escape(contact))
+        self._notice = (FOLDER / "privacy.html").read_text(encoding="utf-8")
+        self._contact = contact
         self._openapi = (FOLDER.parent / "openapi.json").read_text(encoding="utf-8")
         self._files = {path.name: path.read_bytes() for path in FOLDER.iterdir() if path.suffix in TYPES}
 
@@ -33,7 +33,8 @@ class Pages:
 
     async def privacy(self, request: web.Request) -> web.Response:
         """Give the public notice."""
-        return web.Response(text=self._notice, content_type="text/html")
+        notice = self._notice.replace("{{contact}}", escape(self._contact()))
+        return web.Response(text=notice, content_type="text/html")
 
     async def openapi(self, request: web.Request) -> web.Response:
         """Give the description of the interface for programs."""

@@ -1,17 +1,14 @@
 """`POST /api/v1/claim`: whoever has the code that the camera showed once becomes its owner."""
 
 import asyncio
-import json
 from http import HTTPStatus
 
 from aiohttp import web
 
 from firmware.access.owner import AlreadyClaimed, ClaimRefused, KeyMalformed, OwnerKey, Ownership
+from firmware.stream.api.body import read_object
 from firmware.stream.problem import Refused
-from firmware.stream.whep import read_body
 
-JSON = "application/json"
-KEYS = {"code", "key"}
 LONGEST_CODE = 64
 
 
@@ -27,7 +24,7 @@ class Claim:
 
     async def claim(self, request: web.Request) -> web.Response:
         """Take a code and a public key, `{"code": ..., "key": ...}`."""
-        code, key = _read(await read_body(request, JSON))
+        code, key = _read(await read_object(request))
         try:
             await asyncio.to_thread(self._ownership.claim, code, key)
         except AlreadyClaimed as exc:
@@ -37,16 +34,13 @@ class Claim:
         return web.json_response({"owner": key.fingerprint}, status=HTTPStatus.CREATED)
 
 
-def _read(body: str) -> tuple[str, OwnerKey]:
-    try:
-        told = json.loads(body)
-    except (ValueError, RecursionError) as exc:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not JSON") from exc
-    if not isinstance(told, dict) or set(told) != KEYS or not all(isinstance(v, str) for v in told.values()):
+def _read(told: dict[str, object]) -> tuple[str, OwnerKey]:
+    code, key = told.get("code"), told.get("key")
+    if len(told) != 2 or not isinstance(code, str) or not isinstance(key, str):
         raise Refused(HTTPStatus.BAD_REQUEST, 'send {"code": "...", "key": "..."}')
-    if len(told["code"]) > LONGEST_CODE:
+    if len(code) > LONGEST_CODE:
         raise Refused(HTTPStatus.BAD_REQUEST, "the code is too long")
     try:
-        return told["code"], OwnerKey.read(told["key"])
+        return code, OwnerKey.read(key)
     except KeyMalformed as exc:
         raise Refused(HTTPStatus.BAD_REQUEST, str(exc)) from exc

@@ -1,0 +1,49 @@
+"""Everything that the state folder says about who may do what, and the interface to it.
+
+A running camera and a command line without one open the same desk, so that there is one way to change it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware.access.change import GovernedSettings
+from firmware.access.identity import Identity, open_identity
+from firmware.access.owner import Ownership
+from firmware.config.settings import Settings
+from firmware.config.store import SettingsStore
+from firmware.ports import Clock
+from firmware.stream.api.claim import Claim
+from firmware.stream.api.settings import SettingsApi
+from firmware.stream.server import Routes
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The device, its owner and its settings, and the routes that lead to them."""
+
+    identity: Identity
+    ownership: Ownership
+    settings: GovernedSettings
+    routes: Sequence[Routes]
+
+
+async def open_desk(
+    state: Path, clock: Clock, first: Settings | None = None, names: Sequence[str] = ()
+) -> Desk:
+    """Open a state folder that this process owns; `first` are its settings where it has none yet.
+
+    Raises:
+        ConfigError: what is there cannot be read.
+        OutputError: the folder cannot be written.
+    """
+    return await asyncio.to_thread(_open, state, clock, first, names)
+
+
+def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str]) -> Desk:
+    store = SettingsStore(state, first)
+    identity = open_identity(state, [*store.now.settings.host_names, *names])
+    ownership = Ownership(state, clock)
+    settings = GovernedSettings(store, ownership, identity.fingerprint, clock)
+    return Desk(identity, ownership, settings, (Claim(ownership), SettingsApi(settings)))

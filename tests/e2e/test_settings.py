@@ -1,0 +1,93 @@
+"""Settings are changed on a camera that runs, and on one that does not, by the same command."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from firmware.config.model import ModelCache
+from tests.e2e.camera import camera
+from tests.e2e.test_attack import status
+
+pytestmark = [pytest.mark.models, pytest.mark.timeout(180)]
+
+
+def veilcam(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "firmware", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+async def notice(url: str) -> str:
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/privacy") as answer:
+        return await answer.text()
+
+
+async def claim(url: str, code: str, key: str) -> int:
+    body = {"code": code, "key": key}
+    async with aiohttp.ClientSession() as http, http.post(f"{url}/api/v1/claim", json=body) as answer:
+        return answer.status
+
+
+async def anonymous(url: str) -> int:
+    body = {"set": {"contact": "evil"}}
+    async with aiohttp.ClientSession() as http, http.patch(f"{url}/api/v1/settings", json=body) as answer:
+        return answer.status
+
+
+def test_a_change_holds_at_once_and_a_weaker_one_needs_the_owner(
+    tmp_path: Path, model_cache: ModelCache
+) -> None:
+    state, log = tmp_path / ("long" * 30) / "state", tmp_path / "log"
+    key = tmp_path / "owner.key"
+    with camera(state, log=log) as running:
+        done = veilcam("settings", "set", "contact=Ada & Co", "--state", str(state), "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["revision"] == 2
+        assert "Ada &amp; Co" in asyncio.run(notice(running.url))
+        assert asyncio.run(anonymous(running.url)) == 401
+
+        refused = veilcam("settings", "set", "hide=faces", "--state", str(state))
+        assert refused.returncode == 15
+        assert "no owner who could sign" in refused.stderr
+        (line,) = [line for line in log.read_text().splitlines() if "claim code" in line]
+        assert veilcam("owner", "keygen", str(key), "--no-passphrase").returncode == 0
+        public = key.with_name("owner.key.pub").read_text()
+        assert asyncio.run(claim(running.url, line.rpartition(" ")[2], public)) == 201
+        refused = veilcam("settings", "set", "hide=faces", "--state", str(state))
+        assert "have it signed: veilcam owner sign" in refused.stderr
+
+        device = str(asyncio.run(status(running.url))["device"])
+        about = ["--key", str(key), "--device", device, "--revision", "3"]
+        signed = tmp_path / "statement"
+        signed.write_text(veilcam("owner", "sign", "hide=faces", *about).stdout)
+        other = ["contact=x", "hide=faces", "--statement", str(signed), "--state", str(state)]
+        assert "says something else" in veilcam("settings", "set", *other).stderr
+        taken = ["settings", "set", "hide=faces", "--statement", str(signed), "--state", str(state)]
+        assert veilcam(*taken).returncode == 0
+        assert veilcam("settings", "set", "hide=people", "--state", str(state)).returncode == 0
+        replayed = veilcam(*taken)
+        assert replayed.returncode == 15
+        assert "the next is 5" in replayed.stderr
+        bad = veilcam("settings", "set", "ice_addresses=192.0.2.1", "--state", str(state))
+        assert bad.returncode == 15
+        assert "not an address of this machine" in bad.stderr
+    done = veilcam("settings", "set", "max_viewers=3", "host_names=['cam.example']", "--state", str(state))
+    assert done.returncode == 0, done.stderr
+    assert "at the next start: host_names" in done.stdout
+    shown = json.loads(veilcam("settings", "show", "--json", "--state", str(state)).stdout)
+    assert (shown["revision"], shown["settings"]["hide"], shown["settings"]["max_viewers"]) == (
+        5,
+        "people",
+        3,
+    )
+
+
+def test_a_folder_that_is_none_is_not_made(tmp_path: Path) -> None:
+    done = veilcam("settings", "show", "--state", str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert "no such folder" in done.stderr
+    assert list(tmp_path.iterdir()) == []
