@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from firmware.access.anchoring import anchored
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
 from firmware.config.drivers import CameraOptions
 from firmware.config.model import ModelCache
@@ -25,6 +26,7 @@ from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
 from firmware.pipeline.known import KnownFace
 from firmware.ports import CameraInfo, SystemClock
+from firmware.remote.syslog import check_authority, syslog_of
 from firmware.state import own
 from firmware.status import CameraStatus
 from firmware.stream.control import serve_control
@@ -121,12 +123,14 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         seen = await viewing(told, fanout, status)
         settings.check(lambda told: read_policy(told.ice_addresses, {}))
         settings.check(lambda told: read_tls(told, listen, identity.tls))
+        settings.check(check_authority)
         settings.watch(lambda told: _apply(told, flow))
         _apply(settings(), flow)
-        served = await parts.enter_async_context(serve(told, (*seen.routes, *desk.routes)))
-        await parts.enter_async_context(serve_control(options.state, desk.routes))
+        served = await parts.enter_async_context(serve(told, desk.gate, (*seen.routes, *desk.routes)))
+        await parts.enter_async_context(serve_control(options.state, desk.gate, desk.routes))
         await parts.enter_async_context(seen.viewers.running(tasks))
         tasks.create_task(flow.run())
+        tasks.create_task(anchored(desk.audit, identity.keys, syslog_of(settings)))
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
         ready(Ready(served, detectors, await asyncio.to_thread(desk.ownership.first_code)))

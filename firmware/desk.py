@@ -11,21 +11,26 @@ from pathlib import Path
 from firmware.access.change import GovernedSettings
 from firmware.access.identity import Identity, open_identity
 from firmware.access.owner import Ownership
+from firmware.audit import Audit
 from firmware.config.settings import Settings
 from firmware.config.store import SettingsStore
 from firmware.ports import Clock
+from firmware.stream.api.audit import AuditApi
 from firmware.stream.api.claim import Claim
 from firmware.stream.api.settings import SettingsApi
+from firmware.stream.gate import Gate
 from firmware.stream.server import Routes
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The device, its owner and its settings, and the routes that lead to them."""
+    """The device, its owner, its settings and its record, and the routes that lead to them."""
 
     identity: Identity
     ownership: Ownership
     settings: GovernedSettings
+    audit: Audit
+    gate: Gate
     routes: Sequence[Routes]
 
 
@@ -45,5 +50,7 @@ def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str
     store = SettingsStore(state, first)
     identity = open_identity(state, [*store.now.settings.host_names, *names])
     ownership = Ownership(state, clock)
-    settings = GovernedSettings(store, ownership, identity.fingerprint, clock)
-    return Desk(identity, ownership, settings, (Claim(ownership), SettingsApi(settings)))
+    audit = Audit(state, identity.keys, clock)
+    settings = GovernedSettings(store, ownership, audit, identity.fingerprint, clock)
+    routes = (Claim(ownership, audit), SettingsApi(settings), AuditApi(audit, identity.keys))
+    return Desk(identity, ownership, settings, audit, Gate(audit), routes)

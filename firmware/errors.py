@@ -21,7 +21,9 @@ VeilcamError
 ├── DetectorFailed                 the supervisor restarts it, else systemd        50
 │   └── DetectorStalled                                                            51
 ├── OutputError                    the person frees space or picks another place   60
-│   └── StateInUse                 the person stops the other camera               61
+│   ├── StateInUse                 the person stops the other camera               61
+│   └── AuditUnwritable            the person frees space; until then no raw       62
+├── RecordDamaged                  whoever answers for the camera looks into it    63
 ├── EncoderFailed                  systemd restarts the camera                     70
 └── EndOfSource                    nobody: a clip that is not to loop is over      0
 
@@ -160,6 +162,18 @@ class StateInUse(OutputError):
     """Another process owns the state folder."""
 
     exit_code = 61
+
+
+class AuditUnwritable(OutputError):
+    """The record cannot be written: what would have to be recorded is not allowed."""
+
+    exit_code = 62
+
+
+class RecordDamaged(VeilcamError):
+    """A record is not as the device wrote it; the text says from where on."""
+
+    exit_code = 63
 
 
 class EncoderFailed(VeilcamError):

@@ -120,6 +120,18 @@ class KeyStore(Protocol):
         ...
 
 
+class Anchor(Protocol):
+    """Keeps heads of the record off the device."""
+
+    async def keep(self, head: str) -> None:
+        """Hand a signed head over, one line of JSON; a newer one stands for those before it.
+
+        Raises:
+            OSError: whoever keeps them was not reached.
+        """
+        ...
+
+
 class Clock(Protocol):
     """Time as the pipeline sees it."""
 

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from firmware.access.owner import Ownership
 from firmware.access.statement import Expected, StatementRefused, verify
+from firmware.audit import Act, Audit
 from firmware.config.settings import Settings
 from firmware.config.store import Proposal, RevisionMoved, SettingsStore, Stored
 from firmware.ports import Clock
@@ -23,9 +24,12 @@ class NeedsSignature(Exception):
 class GovernedSettings:
     """The settings of a camera, and the one way to change them."""
 
-    def __init__(self, store: SettingsStore, ownership: Ownership, device: str, clock: Clock) -> None:
+    def __init__(
+        self, store: SettingsStore, ownership: Ownership, audit: Audit, device: str, clock: Clock
+    ) -> None:
         self._store = store
         self._ownership = ownership
+        self._audit = audit
         self._device = device
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -50,16 +54,20 @@ class GovernedSettings:
         self._watchers.append(told)
 
     async def change(
-        self, patch: Mapping[str, object], statement: str | None = None, revision: int | None = None
+        self,
+        who: str,
+        patch: Mapping[str, object],
+        statement: str | None = None,
+        revision: int | None = None,
     ) -> Proposal:
-        """Change some keys, and return what changed.
+        """Change some keys on somebody's behalf, and return what changed; it is recorded first.
 
         Raises:
             ConfigError: a key or a value is not valid.
             RevisionMoved: the settings are not at `revision` any more.
             NeedsSignature: it weakens privacy, and there is no statement, or nobody who could sign one.
             StatementRefused: the statement is not right, or says something else.
-            OutputError: it cannot be written.
+            OutputError: it, or the record, cannot be written.
         """
         async with self._lock:
             proposal = self._store.propose(patch)
@@ -70,6 +78,7 @@ class GovernedSettings:
             for one in self._checks:
                 await asyncio.to_thread(one, proposal.after.settings)
             if proposal.changed:
+                await self._audit.record(Act.SETTINGS, who, _about(proposal))
                 await asyncio.to_thread(self._store.apply, proposal)
                 for told in self._watchers:
                     told(proposal.after.settings)
@@ -90,3 +99,14 @@ class GovernedSettings:
         said = verify(statement, owner, Expected(KIND, self._device, proposal.after.revision, now_s))
         if dict(said.content) != dict(patch):
             raise StatementRefused("it says something else than the change")
+
+
+def _about(proposal: Proposal) -> dict[str, object]:
+    """Return what the record says of a change."""
+    before, after = proposal.before.values(), proposal.after.values()
+    return {
+        "revision": proposal.after.revision,
+        "digest": proposal.after.digest,
+        "changed": {key: [before[key], after[key]] for key in proposal.changed},
+        "signed_for": list(proposal.weaker),
+    }

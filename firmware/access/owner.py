@@ -11,6 +11,7 @@ import hmac
 import json
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,8 +99,8 @@ class Ownership:
         self._write(CLAIM, {"sha256": _hash(code)})
         return "-".join(code[n : n + GROUP] for n in range(0, SYMBOLS, GROUP))
 
-    def claim(self, code: str, key: OwnerKey) -> None:
-        """Make whoever has the code the owner, by their public key.
+    def claim(self, code: str, key: OwnerKey, record: Callable[[], object]) -> None:
+        """Make whoever has the code the owner, by their public key; `record` is called before that holds.
 
         Raises:
             AlreadyClaimed: the camera has an owner.
@@ -110,6 +111,7 @@ class Ownership:
                 raise AlreadyClaimed
             if not hmac.compare_digest(self._expected(), _hash(code)):
                 raise ClaimRefused
+            record()
             self._write(OWNER, {"key": key.line(), "claimed_ns": self._clock.wall_ns()})
             self._owner = key
             # Last: after a power cut in between the owner is there, and goes before the code.

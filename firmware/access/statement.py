@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from firmware.access.identity import fingerprint_of
 from firmware.access.owner import OwnerKey
-from firmware.config.strict import NotStrict, read_json
+from firmware.core.strict_json import NotStrict, read_json
 
 TYPE = "application/vnd.veilcam.statement+json"
 LONGEST = 32 * 1024

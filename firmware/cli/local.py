@@ -34,10 +34,14 @@ def ask(state: Path, method: str, path: str, body: dict[str, object] | None = No
         CameraRefused: the camera said no; the text says why.
         OutputError: the camera does not answer, or the folder cannot be written.
     """
+    return dict(json.loads(ask_text(state, method, path, body)))
+
+
+def ask_text(state: Path, method: str, path: str, body: dict[str, object] | None = None) -> str:
+    """Return the body that the camera answers; raises as `ask`."""
     if not state.is_dir():
         raise UsageError(f"{state}: no such folder; name a camera's with --state, or run the camera once")
-    told = json.loads(asyncio.run(_ask(state, Asked(method, path, body))))
-    return dict(told)
+    return asyncio.run(_ask(state, Asked(method, path, body)))
 
 
 async def _ask(state: Path, asked: Asked) -> str:
@@ -47,5 +51,5 @@ async def _ask(state: Path, asked: Asked) -> str:
         except StateInUse:
             return await call(state, asked)
         desk = await open_desk(state, SystemClock())
-        await parts.enter_async_context(serve_control(state, desk.routes))
+        await parts.enter_async_context(serve_control(state, desk.gate, desk.routes))
         return await call(state, asked)

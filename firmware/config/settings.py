@@ -23,6 +23,13 @@ def _address(text: str) -> str:
         raise ValueError("no IP address; write such as 127.0.0.1") from None
 
 
+def _peer(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not (host and port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536) or len(text) > 260:
+        raise ValueError("write HOST:PORT, such as log.example:6514")
+    return text
+
+
 class Settings(Strict):
     """What a camera is told by its owner; every key has a safe default."""
 
@@ -71,6 +78,16 @@ class Settings(Strict):
         max_length=400,
         title="Media addresses",
         description="Host addresses that media may use: all, loopback, or a list split by commas.",
+    )
+    audit_syslog: Annotated[str, AfterValidator(_peer)] | None = Field(
+        default=None,
+        title="Syslog receiver",
+        description="HOST:PORT that gets the head of the record by syslog over TLS (RFC 5424, RFC 5425).",
+    )
+    audit_syslog_ca: Path | None = Field(
+        default=None,
+        title="Certificate of the syslog receiver",
+        description="PEM file of who has to have signed its certificate; the machine's own list else.",
     )
     tls_certificate: Path | None = Field(
         default=None,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware.config.settings import Settings, read_settings
-from firmware.config.strict import NotStrict, read_json
 from firmware.config.weakening import changed_keys, weakened_keys
+from firmware.core.strict_json import NotStrict, read_json
 from firmware.errors import ConfigError
 from firmware.state import written
 

@@ -17,6 +17,7 @@ class Weaker(Enum):
     HIGHER = "a larger number"
     ADDED = "an entry more"
     CHANGED = "any other value"
+    REPLACED = "any other value, once there is one"
     LATER = "a value further down the list"
 
 
@@ -34,6 +35,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "origins": Weaker.ADDED,
         "trusted_proxies": Weaker.ADDED,
         "ice_addresses": Weaker.NEVER,
+        # Whoever keeps the heads is who would notice.
+        "audit_syslog": Weaker.REPLACED,
+        "audit_syslog_ca": Weaker.REPLACED,
         # Whoever can put a certificate of theirs here can read what viewers are sent.
         "tls_certificate": Weaker.CHANGED,
         "tls_key": Weaker.CHANGED,
@@ -46,6 +50,7 @@ _WEAKENS: Mapping[Weaker, Callable[[Any, Any], bool]] = MappingProxyType(
         Weaker.LOWER: lambda before, after: after < before,
         Weaker.HIGHER: lambda before, after: after > before,
         Weaker.ADDED: lambda before, after: not set(after) <= set(before),
+        Weaker.REPLACED: lambda before, after: before is not None and before != after,
         Weaker.CHANGED: lambda before, after: before != after,
     }
 )

@@ -16,7 +16,9 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, we
 
 from firmware.access.roles import CONSOLE
 from firmware.errors import CameraRefused, OutputError
+from firmware.stream.gate import Gate
 from firmware.stream.problem import problems
+from firmware.stream.remote import PROXIES
 from firmware.stream.server import MAX_BODY, SHUTDOWN_S, Routes
 from firmware.stream.who import always
 
@@ -34,9 +36,11 @@ class Asked:
 
 
 @asynccontextmanager
-async def serve_control(state: Path, routes: Sequence[Routes]) -> AsyncIterator[None]:
+async def serve_control(state: Path, gate: Gate, routes: Sequence[Routes]) -> AsyncIterator[None]:
     """Serve the command line until the block ends; raises OutputError."""
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[problems, always(CONSOLE)])
+    middlewares = [problems, always(CONSOLE), gate.record]
+    app = web.Application(client_max_size=MAX_BODY, middlewares=middlewares)
+    app[PROXIES] = frozenset
     for route in routes:
         route.add_to(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)

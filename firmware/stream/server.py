@@ -9,15 +9,14 @@ from typing import Protocol
 
 from aiohttp import web
 
-from firmware.access.roles import ANYBODY
 from firmware.stream.admission import Admission, add_security_headers, admit
 from firmware.stream.door import Door
+from firmware.stream.gate import Gate
 from firmware.stream.listen import Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.problem import problems
 from firmware.stream.remote import PROXIES
 from firmware.stream.visitor import attend, receiving
-from firmware.stream.who import always
 
 SHUTDOWN_S = 2.0
 MAX_BODY = 64 * 1024
@@ -41,7 +40,7 @@ class ServedAddress:
     port: int
 
 
-def build(options: StreamOptions, listen: Listen, routes: Sequence[Routes]) -> web.Application:
+def build(options: StreamOptions, listen: Listen, gate: Gate, routes: Sequence[Routes]) -> web.Application:
     """Return the web application: every route behind the same admission, headers and problem documents."""
 
     def rules() -> Admission:
@@ -50,7 +49,7 @@ def build(options: StreamOptions, listen: Listen, routes: Sequence[Routes]) -> w
         names = frozenset((listen.host, *(name.lower() for name in now.host_names)))
         return Admission(listen.loopback, names, frozenset(now.origins))
 
-    middlewares = [attend, problems, admit(rules), always(ANYBODY)]
+    middlewares = [attend, problems, gate.record, admit(rules), gate.know]
     app = web.Application(client_max_size=MAX_BODY, middlewares=middlewares)
     app[PROXIES] = lambda: frozenset(options.settings().trusted_proxies)
     app.on_response_prepare.append(add_security_headers)
@@ -65,7 +64,7 @@ def _read(options: StreamOptions) -> tuple[Listen, ssl.SSLContext | None]:
 
 
 @asynccontextmanager
-async def serve(options: StreamOptions, routes: Sequence[Routes]) -> AsyncIterator[ServedAddress]:
+async def serve(options: StreamOptions, gate: Gate, routes: Sequence[Routes]) -> AsyncIterator[ServedAddress]:
     """Serve until the block ends.
 
     Raises:
@@ -75,7 +74,9 @@ async def serve(options: StreamOptions, routes: Sequence[Routes]) -> AsyncIterat
     listen, tls = await asyncio.to_thread(_read, options)
     with bind(listen) as sock:
         bound = replace(listen, port=sock.getsockname()[1])
-        runner = web.AppRunner(build(options, listen, routes), access_log=None, shutdown_timeout=SHUTDOWN_S)
+        runner = web.AppRunner(
+            build(options, listen, gate, routes), access_log=None, shutdown_timeout=SHUTDOWN_S
+        )
         await runner.setup()
         try:
             async with receiving(sock, tls, _server_of(runner), Door()):

@@ -27,6 +27,10 @@ from firmware.ports import SystemClock
 KEY = OwnerKey(bytes(range(32)), "at home")
 
 
+def nothing() -> None:
+    """Nobody records it."""
+
+
 def opened(state: Path) -> Ownership:
     return Ownership(state, SystemClock())
 
@@ -47,20 +51,20 @@ def test_whoever_has_the_code_is_the_owner_for_good(tmp_path: Path) -> None:
     code = ownership.first_code()
     assert code is not None
     with pytest.raises(ClaimRefused):
-        ownership.claim("0000-0000-0000-0000", KEY)
+        ownership.claim("0000-0000-0000-0000", KEY, nothing)
     assert ownership.owner is None
-    ownership.claim(code.lower().replace("0", "o").replace("1", "l").replace("-", " "), KEY)
+    ownership.claim(code.lower().replace("0", "o").replace("1", "l").replace("-", " "), KEY, nothing)
     assert opened(tmp_path).owner == KEY
     assert opened(tmp_path).first_code() is None
     with pytest.raises(AlreadyClaimed):
-        opened(tmp_path).claim(code, OwnerKey(bytes(32)))
+        opened(tmp_path).claim(code, OwnerKey(bytes(32)), nothing)
     assert [path.name for path in (tmp_path / FOLDER).iterdir()] == [OWNER]
 
 
 def test_without_a_code_nothing_claims(tmp_path: Path) -> None:
     for guess in ("", "0" * 16, "None"):
         with pytest.raises(ClaimRefused):
-            opened(tmp_path).claim(guess, KEY)
+            opened(tmp_path).claim(guess, KEY, nothing)
 
 
 def test_of_many_who_claim_at_once_one_is_the_owner(tmp_path: Path) -> None:
@@ -71,7 +75,7 @@ def test_of_many_who_claim_at_once_one_is_the_owner(tmp_path: Path) -> None:
 
     def claim(n: int) -> None:
         try:
-            ownership.claim(code, OwnerKey(bytes([n]) * 32))
+            ownership.claim(code, OwnerKey(bytes([n]) * 32), nothing)
         except AlreadyClaimed:
             return
         won.append(n)
@@ -98,10 +102,10 @@ def test_a_power_cut_between_owner_and_code_leaves_the_owner(tmp_path: Path) -> 
     code = ownership.first_code()
     assert code is not None
     kept = (tmp_path / FOLDER / CLAIM).read_bytes()
-    ownership.claim(code, KEY)
+    ownership.claim(code, KEY, nothing)
     (tmp_path / FOLDER / CLAIM).write_bytes(kept)
     with pytest.raises(AlreadyClaimed):
-        opened(tmp_path).claim(code, OwnerKey(bytes(32)))
+        opened(tmp_path).claim(code, OwnerKey(bytes(32)), nothing)
 
 
 @given(

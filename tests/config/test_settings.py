@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from firmware.config.settings import RESTART, Settings, load_settings
 from firmware.config.store import FOLDER, LAST, NOW, RevisionMoved, SettingsStore
-from firmware.config.strict import NotStrict, read_json
 from firmware.config.weakening import RULES, Weaker, schema, weakened_keys
+from firmware.core.strict_json import NotStrict, read_json
 from firmware.errors import ConfigError
 
 
@@ -41,6 +41,8 @@ def test_no_key_lacks_a_title_a_description_or_a_rule() -> None:
         ({"origins": ("https://a",)}, {"origins": ("https://a", "https://b")}, ["origins"]),
         ({"origins": ("https://a",)}, {}, []),
         ({}, {"trusted_proxies": ("192.0.2.1",)}, ["trusted_proxies"]),
+        ({}, {"audit_syslog": "a:1"}, []),
+        ({"audit_syslog": "a:1"}, {"audit_syslog": "b:1"}, ["audit_syslog"]),
         ({"tls_key": "/a"}, {}, ["tls_key"]),
         ({}, {"max_viewers": 200, "contact": "me", "host_names": ("x",), "ice_addresses": "loopback"}, []),
     ],
@@ -71,7 +73,10 @@ def test_what_is_changed_is_there_at_the_next_start(tmp_path: Path) -> None:
         store.apply(done)
 
 
-@pytest.mark.parametrize("patch", [{"hide": "nobody"}, {"novel": 1}, {"max_viewers": 0}, {"hold_frames": 3}])
+@pytest.mark.parametrize(
+    "patch",
+    [{"hide": "nobody"}, {"novel": 1}, {"max_viewers": 0}, {"hold_frames": 3}, {"audit_syslog": "host"}],
+)
 def test_what_is_not_valid_changes_nothing(patch: dict[str, object], tmp_path: Path) -> None:
     store = SettingsStore(tmp_path)
     with pytest.raises(ConfigError, match=r"^settings: "):

@@ -1,6 +1,7 @@
 """Every verb calls nobody it was not told to call, and writes nothing where it was not told to write."""
 
 import argparse
+import asyncio
 import re
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 from firmware.access.keyfile import make_owner_key
 from firmware.cli.parser import VERBS, build
 from firmware.config.model import ModelCache, load_manifests
+from firmware.desk import open_desk
+from firmware.ports import SystemClock
 from tests.e2e.watched import Room, Told, Watched, room
 
 pytestmark = pytest.mark.timeout(120)
@@ -29,6 +32,9 @@ QUICK = (
     "settings check {told}/settings.toml",
     "settings show --state {out}",
     "settings schema",
+    "audit show --state {out}",
+    "audit export {out}/record --state {out}",
+    "audit verify --state {told}/state",
     "settings set contact=me --state {out}",
     "boards list",
     "boards check",
@@ -117,6 +123,7 @@ def test_a_verb_calls_nobody_and_leaves_nothing(
     told = tmp_path / "told"
     told.mkdir()
     make_owner_key(told / "owner.key", "", "")
+    asyncio.run(open_desk(told / "state", SystemClock()))
     (told / "settings.toml").write_text('contact = "me"')
     words = [word.format(input=media, out=out, told=told) for word in verb.split()]
     seen = alone.veilcam(*words, VEILCAM_CACHE=str(cache), **env).seen()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import aiohttp
@@ -36,6 +37,30 @@ async def anonymous(url: str) -> int:
     body = {"set": {"contact": "evil"}}
     async with aiohttp.ClientSession() as http, http.patch(f"{url}/api/v1/settings", json=body) as answer:
         return answer.status
+
+
+def exported(state: Path, folder: Path) -> Path:
+    """Export the record, which must have everything that happened."""
+    export = folder / "record"
+    assert veilcam("audit", "export", str(export), "--state", str(state)).returncode == 0
+    shown = json.loads(veilcam("audit", "show", "--json", "--state", str(state)).stdout)["entries"]
+    acts = Counter(entry["what"] for entry in shown)
+    assert acts == {"audit.begun": 1, "settings.changed": 3, "owner.claimed": 1, "denied": 5}
+    (stranger,) = [entry for entry in shown if entry["about"].get("status") == 401]
+    assert (stranger["who"], stranger["about"]["from"]) == ("anybody", "127.0.0.1")
+    return export
+
+
+def prove(state: Path, export: Path, device: str) -> None:
+    """The record proves, and a forged one does not."""
+    head = ["--head", f"{export}.head"]
+    assert device in veilcam("audit", "verify", str(export), *head).stdout
+    assert veilcam("audit", "verify", *head, "--state", str(state)).returncode == 0
+    export.write_text(export.read_text().replace("console", "nobody", 1))
+    forged = veilcam("audit", "verify", str(export), *head)
+    assert forged.returncode == 63
+    assert "line 2: not signed by this device, or changed" in forged.stderr
+    assert "another device" in veilcam("audit", "verify", str(export), *head, "--device", "x").stderr
 
 
 def test_a_change_holds_at_once_and_a_weaker_one_needs_the_owner(
@@ -75,6 +100,8 @@ def test_a_change_holds_at_once_and_a_weaker_one_needs_the_owner(
         bad = veilcam("settings", "set", "ice_addresses=192.0.2.1", "--state", str(state))
         assert bad.returncode == 15
         assert "not an address of this machine" in bad.stderr
+        export = exported(state, tmp_path)
+    prove(state, export, device)
     done = veilcam("settings", "set", "max_viewers=3", "host_names=['cam.example']", "--state", str(state))
     assert done.returncode == 0, done.stderr
     assert "at the next start: host_names" in done.stdout

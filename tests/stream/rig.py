@@ -196,7 +196,7 @@ async def rig(options: StreamOptions | None = None, *, camera: bool = False) -> 
         seen = await viewing(chosen, fanout, status)
         async with (
             asyncio.TaskGroup() as tasks,
-            serve(chosen, (*seen.routes, *desk.routes)) as address,
+            serve(chosen, desk.gate, (*seen.routes, *desk.routes)) as address,
             seen.viewers.running(tasks),
         ):
             if camera:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from multidict import CIMultiDict
 
 from firmware.config.settings import Settings
 from firmware.core.frames import Verdict
+from firmware.desk import open_desk
 from firmware.errors import ConfigError, PortInUse
+from firmware.ports import SystemClock
 from firmware.stream.ice import IcePolicy, Reach
 from firmware.stream.listen import Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
@@ -368,8 +371,10 @@ async def test_a_taken_port_is_told() -> None:
 
 
 async def _serve_once(options: StreamOptions) -> None:
-    async with serve(options, []):
-        pass
+    with tempfile.TemporaryDirectory() as state:
+        desk = await open_desk(Path(state), SystemClock())
+        async with serve(options, desk.gate, []):
+            pass
 
 
 async def test_plain_http_beyond_loopback_is_refused() -> None:

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from firmware.config.strict import NotStrict, read_json
+from firmware.core.strict_json import NotStrict, read_json
 from firmware.stream.problem import Refused
 from firmware.stream.server import MAX_BODY
 from firmware.stream.whep import read_body

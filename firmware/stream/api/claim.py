@@ -1,13 +1,18 @@
 """`POST /api/v1/claim`: whoever has the code that the camera showed once becomes its owner."""
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import web
 
 from firmware.access.owner import AlreadyClaimed, ClaimRefused, KeyMalformed, OwnerKey, Ownership
+from firmware.access.roles import Principal
+from firmware.audit import Act, Audit
+from firmware.errors import AuditUnwritable
 from firmware.stream.api.body import read_object
 from firmware.stream.problem import Refused
+from firmware.stream.who import WHO
 
 LONGEST_CODE = 64
 
@@ -15,8 +20,9 @@ LONGEST_CODE = 64
 class Claim:
     """The handler of the claim."""
 
-    def __init__(self, ownership: Ownership) -> None:
+    def __init__(self, ownership: Ownership, audit: Audit) -> None:
         self._ownership = ownership
+        self._audit = audit
 
     def add_to(self, app: web.Application) -> None:
         """Add the route."""
@@ -25,13 +31,22 @@ class Claim:
     async def claim(self, request: web.Request) -> web.Response:
         """Take a code and a public key, `{"code": ..., "key": ...}`."""
         code, key = _read(await read_object(request))
+        about = {"key": key.fingerprint, "comment": key.comment}
         try:
-            await asyncio.to_thread(self._ownership.claim, code, key)
+            await asyncio.to_thread(
+                self._ownership.claim, code, key, lambda: self._record(request[WHO], about)
+            )
         except AlreadyClaimed as exc:
             raise Refused(HTTPStatus.CONFLICT, "this camera has an owner") from exc
         except ClaimRefused as exc:
             raise Refused(HTTPStatus.FORBIDDEN, "that is not the code that the camera showed") from exc
+        except AuditUnwritable as exc:
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, str(exc)) from exc
+        self._audit.tell()
         return web.json_response({"owner": key.fingerprint}, status=HTTPStatus.CREATED)
+
+    def _record(self, who: Principal, about: Mapping[str, object]) -> None:
+        self._audit.write(Act.CLAIMED, who.name, about)
 
 
 def _read(told: dict[str, object]) -> tuple[str, OwnerKey]:

@@ -42,10 +42,10 @@ class SettingsApi:
 
     async def change(self, request: web.Request) -> web.Response:
         """Change some keys."""
-        require(request, Right.SETTINGS)
+        who = require(request, Right.SETTINGS)
         patch, statement = _read(await read_object(request))
         try:
-            done = await self._settings.change(patch, statement, _expected(request))
+            done = await self._settings.change(who.name, patch, statement, _expected(request))
         except ConfigError as exc:
             raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(exc)) from exc
         except RevisionMoved as exc:
