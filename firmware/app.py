@@ -35,6 +35,7 @@ from firmware.stream.listen import read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
 from firmware.stream.viewing import viewing
+from firmware.stream.watchers import Watchers
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         status = StatusBoard(flow, info, detectors, clock)
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
         told = StreamOptions(settings, options.listen, identity.tls, identity.fingerprint)
-        seen = await viewing(told, fanout, status)
+        seen = await viewing(told, Watchers(settings, desk.sessions), fanout, status)
         settings.check(lambda told: read_policy(told.ice_addresses, {}))
         settings.check(lambda told: read_tls(told, listen, identity.tls))
         settings.check(check_authority)

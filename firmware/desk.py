@@ -10,26 +10,35 @@ from pathlib import Path
 
 from firmware.access.change import GovernedSettings
 from firmware.access.identity import Identity, open_identity
+from firmware.access.login import LogIn
 from firmware.access.owner import Ownership
+from firmware.access.passkeys import Passkeys
+from firmware.access.people import People
+from firmware.access.sessions import Sessions
 from firmware.audit import Audit
 from firmware.config.settings import Settings
 from firmware.config.store import SettingsStore
 from firmware.ports import Clock
 from firmware.stream.api.audit import AuditApi
 from firmware.stream.api.claim import Claim
+from firmware.stream.api.me import MeApi
+from firmware.stream.api.session import SessionApi
 from firmware.stream.api.settings import SettingsApi
+from firmware.stream.api.users import UsersApi
 from firmware.stream.gate import Gate
 from firmware.stream.server import Routes
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The device, its owner, its settings and its record, and the routes that lead to them."""
+    """The device, its owner, its settings, its record and its people, and the routes that lead to them."""
 
     identity: Identity
     ownership: Ownership
     settings: GovernedSettings
     audit: Audit
+    people: People
+    sessions: Sessions
     gate: Gate
     routes: Sequence[Routes]
 
@@ -52,5 +61,15 @@ def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str
     ownership = Ownership(state, clock)
     audit = Audit(state, identity.keys, clock)
     settings = GovernedSettings(store, ownership, audit, identity.fingerprint, clock)
-    routes = (Claim(ownership, audit), SettingsApi(settings), AuditApi(audit, identity.keys))
-    return Desk(identity, ownership, settings, audit, Gate(audit), routes)
+    people = People(state, clock)
+    sessions, passkeys = Sessions(people, clock), Passkeys(people, clock)
+    log_in = LogIn(people, sessions, passkeys, audit, clock)
+    routes = (
+        Claim(ownership, people, audit),
+        SettingsApi(settings),
+        AuditApi(audit, identity.keys),
+        SessionApi(log_in, sessions, people, passkeys, audit),
+        MeApi(people, sessions, passkeys, audit, clock, identity.fingerprint),
+        UsersApi(people, sessions, audit),
+    )
+    return Desk(identity, ownership, settings, audit, people, sessions, Gate(audit, sessions), routes)

@@ -21,6 +21,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "boards": "list and check board profiles",
         "owner": "make the owner's key, and sign with it",
         "settings": "check, show and change a camera's settings",
+        "users": "the accounts of a camera",
         "audit": "show, prove and export the record of who did what",
         "models": "list, fetch and verify model files",
         "doctor": "what this machine has and lacks",

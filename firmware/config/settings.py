@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -44,6 +44,11 @@ class Settings(Strict):
         le=TIMING.hold_limit - 3,
         title="Frames held back",
         description="Frames kept before release, at least: who is first seen later is hidden in them too.",
+    )
+    viewing: Literal["login", "open"] = Field(
+        default="open",
+        title="Who may watch",
+        description="The redacted stream is open to whoever reaches the camera, or needs a log-in.",
     )
     max_viewers: int = Field(
         default=16, ge=1, le=256, title="Viewers", description="Viewers at the same time."

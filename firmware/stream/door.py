@@ -77,7 +77,7 @@ class Door:
 
     def admit(self, connection: socket.socket, address: str) -> Caller | None:
         """Let a new connection in, if need be in the place of another; None where it must go."""
-        name, now = _network(address), asyncio.get_running_loop().time()
+        name, now = network_of(address), asyncio.get_running_loop().time()
         if not self._has_room(name):
             self.refused += 1
             return None
@@ -131,7 +131,7 @@ def allowed() -> int:
     return max(8, min(MOST, descriptors // SHARE))
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """Return an address as quotas count it: somebody with IPv6 has a whole /64 of them."""
     try:
         parsed = ip_address(address.partition("%")[0])

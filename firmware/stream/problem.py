@@ -7,6 +7,8 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from firmware.errors import OutputError
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -39,6 +41,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except Refused as exc:
         return document(exc.status, str(exc), exc.headers)
+    except OutputError as exc:
+        # What cannot be written or recorded has not happened.
+        return document(HTTPStatus.INSUFFICIENT_STORAGE, str(exc))
     except web.HTTPException as exc:
         if exc.status < HTTPStatus.BAD_REQUEST:
             raise

@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from firmware.access.roles import Right
 from firmware.core.frames import Redacted, Verdict
 from firmware.fanout import Fanout
 from firmware.status import CameraStatus, StatusSource
@@ -12,16 +13,24 @@ from firmware.stream.ice import is_loopback
 from firmware.stream.problem import Refused
 from firmware.stream.remote import client_address
 from firmware.stream.viewers import Viewers
+from firmware.stream.watchers import Watchers
+from firmware.stream.who import WHO
 
 
 class Telemetry:
     """The handlers of `/healthz`, `/metrics` and `/api/v1/status`."""
 
     def __init__(
-        self, fanout: Fanout[Redacted], viewers: Viewers, status: StatusSource, device: str = ""
+        self,
+        fanout: Fanout[Redacted],
+        viewers: Viewers,
+        watchers: Watchers,
+        status: StatusSource,
+        device: str = "",
     ) -> None:
         self._fanout = fanout
         self._viewers = viewers
+        self._watchers = watchers
         self._status = status
         self._device = device
 
@@ -38,14 +47,15 @@ class Telemetry:
         return web.json_response({"status": condition(status)}, status=code)
 
     async def state(self, request: web.Request) -> web.Response:
-        """Say how the camera is, for the page and for programs."""
+        """Say how the camera is, for the page and for programs, to whoever may watch."""
+        self._watchers.admit(request)
         told = describe(self._status(), len(self._viewers)) | {"device": self._device}
         return web.json_response(told)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Give the counters in Prometheus text format 0.0.4, to this machine alone."""
-        if not is_loopback(client_address(request)):
-            raise Refused(HTTPStatus.FORBIDDEN, "metrics are for this machine alone")
+        """Give the counters in Prometheus text format 0.0.4, to this machine and whoever may measure."""
+        if not is_loopback(client_address(request)) and Right.MEASURE not in request[WHO].rights:
+            raise Refused(HTTPStatus.FORBIDDEN, "metrics are for this machine, or a log-in that may measure")
         lines = [*camera_metrics(self._status()), *self._stream_metrics()]
         return web.Response(
             text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}

@@ -15,9 +15,6 @@ from firmware.stream.session import Session
 
 logger = logging.getLogger(__name__)
 
-ANYBODY = "anybody"
-"""The holder of a session that nobody had to log in for."""
-
 WAITING = 4
 """Sessions of one address that may be under way at the same time; a quarter of all where that is more."""
 
@@ -60,11 +57,13 @@ class Viewers:
         *,
         most: Callable[[], int],
         connect_within_s: float,
+        may_go_on: Callable[[str], bool],
     ) -> None:
         self._fanout = fanout
         self._policy = policy
         self._most = most
         self._within = connect_within_s
+        self._may_go_on = may_go_on
         self._places: dict[str, Place] = {}
         self._negotiating = asyncio.Semaphore(NEGOTIATIONS)
         self.reaped = 0
@@ -149,15 +148,18 @@ class Viewers:
             await self._end_all(list(self._places))
 
     async def reap(self) -> None:
-        """End dead sessions for as long as the server runs."""
+        """End sessions that are dead, or whose holder may not go on, for as long as the server runs."""
         while True:
             await asyncio.sleep(REAP_EVERY_S)
             crowded = len(self._places) >= self._most() * CROWDED
             within = self._within * HURRY if crowded else self._within
-            dead = [name for name, place in self._places.items() if place.session.dead(within)]
+            dead = [name for name, place in self._places.items() if self._is_over(place.session, within)]
             self.reaped += len(dead)
             # Together, so that one slow end does not keep the others' places.
             await self._end_all(dead)
+
+    def _is_over(self, session: Session, within: float) -> bool:
+        return session.dead(within) or not self._may_go_on(session.holder)
 
     async def _end_all(self, names: Iterable[str]) -> None:
         await self._close_all([self._places.pop(name).session for name in names if name in self._places])

@@ -15,6 +15,7 @@ from firmware.stream.pages import Pages
 from firmware.stream.server import Routes
 from firmware.stream.telemetry import Telemetry
 from firmware.stream.viewers import Viewers
+from firmware.stream.watchers import Watchers
 from firmware.stream.whep import Whep
 
 
@@ -34,7 +35,9 @@ def _read(options: StreamOptions) -> tuple[IcePolicy, Pages]:
     )
 
 
-async def viewing(options: StreamOptions, fanout: Fanout[Redacted], status: StatusSource) -> Viewing:
+async def viewing(
+    options: StreamOptions, watchers: Watchers, fanout: Fanout[Redacted], status: StatusSource
+) -> Viewing:
     """Make everything that viewers can reach; `Viewers.running` lets them in.
 
     Raises:
@@ -47,5 +50,7 @@ async def viewing(options: StreamOptions, fanout: Fanout[Redacted], status: Stat
         policy,
         most=lambda: options.settings().max_viewers,
         connect_within_s=options.connect_within_s,
+        may_go_on=watchers.may_go_on,
     )
-    return Viewing(viewers, (pages, Whep(viewers), Telemetry(fanout, viewers, status, options.device)))
+    telemetry = Telemetry(fanout, viewers, watchers, status, options.device)
+    return Viewing(viewers, (pages, Whep(viewers, watchers), telemetry))

@@ -9,7 +9,8 @@ from firmware.stream.offer import OfferMalformed, OfferUnacceptable, read_fragme
 from firmware.stream.problem import Refused
 from firmware.stream.remote import client_address
 from firmware.stream.session import FragmentRefused, NoAddress, Session
-from firmware.stream.viewers import ANYBODY, TooManyViewers, Viewers
+from firmware.stream.viewers import TooManyViewers, Viewers
+from firmware.stream.watchers import Watchers
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -21,8 +22,9 @@ RETRY_AFTER_S = "10"
 class Whep:
     """The handlers of `/whep/…`; raw pictures are refused whatever is asked."""
 
-    def __init__(self, viewers: Viewers) -> None:
+    def __init__(self, viewers: Viewers, watchers: Watchers) -> None:
         self._viewers = viewers
+        self._watchers = watchers
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes; `raw` comes first so that no later pattern can take its place."""
@@ -47,10 +49,11 @@ class Whep:
 
     async def open(self, request: web.Request) -> web.Response:
         """Open a session for an offer, with or without candidates; the answer holds all of ours."""
+        holder = self._watchers.admit(request)
         require_accepts(request)
         offer = await read_body(request, SDP)
         try:
-            session, answer = await self._viewers.open(offer, client_address(request), ANYBODY)
+            session, answer = await self._viewers.open(offer, client_address(request), holder)
         except OfferMalformed as exc:
             raise Refused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
         except OfferUnacceptable as exc:

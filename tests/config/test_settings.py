@@ -35,6 +35,8 @@ def test_no_key_lacks_a_title_a_description_or_a_rule() -> None:
     ("before", "after", "weaker"),
     [
         ({}, {"hide": "faces"}, ["hide"]),
+        ({"viewing": "login"}, {}, ["viewing"]),
+        ({}, {"viewing": "login"}, []),
         ({"hide": "faces"}, {}, []),
         ({"hold_frames": 6}, {"hold_frames": 5}, ["hold_frames"]),
         ({"hold_frames": 6}, {"hold_frames": 7}, []),

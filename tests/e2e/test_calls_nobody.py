@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from firmware.access.keyfile import make_owner_key
+from firmware.access.people import new_person
 from firmware.cli.parser import VERBS, build
 from firmware.config.model import ModelCache, load_manifests
 from firmware.desk import open_desk
@@ -32,6 +33,11 @@ QUICK = (
     "settings check {told}/settings.toml",
     "settings show --state {out}",
     "settings schema",
+    "users list --state {out}",
+    "users add ada --state {out}",
+    "users roles eve --role auditor --state {told}/state",
+    "users reset eve --state {told}/state",
+    "users remove eve --state {told}/state",
     "audit show --state {out}",
     "audit export {out}/record --state {out}",
     "audit verify --state {told}/state",
@@ -123,14 +129,15 @@ def test_a_verb_calls_nobody_and_leaves_nothing(
     told = tmp_path / "told"
     told.mkdir()
     make_owner_key(told / "owner.key", "", "")
-    asyncio.run(open_desk(told / "state", SystemClock()))
+    desk = asyncio.run(open_desk(told / "state", SystemClock()))
+    desk.people.put(new_person("eve", ["viewer"], "correct horse"))
     (told / "settings.toml").write_text('contact = "me"')
     words = [word.format(input=media, out=out, told=told) for word in verb.split()]
     seen = alone.veilcam(*words, VEILCAM_CACHE=str(cache), **env).seen()
     assert seen.status == 0, seen.output
     others = [call for call in seen.calls if not OWN_CAMERA.fullmatch(call)]
     assert (others, seen.heard) == ([], [])
-    assert seen.strange_files(Told((out, cache))) == []
+    assert seen.strange_files(Told((out, told / "state", cache))) == []
 
 
 @pytest.mark.models

@@ -28,7 +28,7 @@ async def notice(url: str) -> str:
 
 
 async def claim(url: str, code: str, key: str) -> int:
-    body = {"code": code, "key": key}
+    body = {"code": code, "key": key, "name": "ada", "password": "correct horse"}
     async with aiohttp.ClientSession() as http, http.post(f"{url}/api/v1/claim", json=body) as answer:
         return answer.status
 

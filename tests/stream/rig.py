@@ -28,6 +28,7 @@ from firmware.status import CameraStatus
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
 from firmware.stream.viewing import viewing
+from firmware.stream.watchers import Watchers
 
 WIDTH, HEIGHT, FPS = 1280, 720, 30
 MASK = (560, 240, 160, 200)
@@ -193,7 +194,7 @@ async def rig(options: StreamOptions | None = None, *, camera: bool = False) -> 
     try:
         desk = await open_desk(Path(state.name), SystemClock(), chosen.settings())
         chosen = replace(chosen, settings=desk.settings)
-        seen = await viewing(chosen, fanout, status)
+        seen = await viewing(chosen, Watchers(desk.settings, desk.sessions), fanout, status)
         async with (
             asyncio.TaskGroup() as tasks,
             serve(chosen, desk.gate, (*seen.routes, *desk.routes)) as address,

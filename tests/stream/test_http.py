@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from multidict import CIMultiDict
 
+from firmware.access.people import People
+from firmware.access.roles import ANYBODY
+from firmware.access.sessions import Sessions
 from firmware.config.settings import Settings
 from firmware.core.frames import Verdict
 from firmware.desk import open_desk
@@ -29,6 +32,8 @@ from firmware.stream.remote import PROXIES
 from firmware.stream.server import serve
 from firmware.stream.telemetry import Telemetry
 from firmware.stream.viewers import Viewers
+from firmware.stream.watchers import Watchers
+from firmware.stream.who import WHO
 from tests.fanout.packets import silent_fanout
 from tests.stream.peer import candidates, strip_candidates, viewer
 from tests.stream.rig import Rig, Status, options_of, rig, until
@@ -102,14 +107,17 @@ async def test_status_health_and_metrics() -> None:
         assert (await ask(r, "GET", "/healthz"))[::2] == (503, '{"status": "failed"}')
 
 
-async def test_metrics_are_for_this_machine_alone() -> None:
+async def test_metrics_are_for_this_machine_alone(tmp_path: Path) -> None:
     fanout = silent_fanout()
-    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=lambda: 1, connect_within_s=1)
-    telemetry = Telemetry(fanout, viewers, Status())
+    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=lambda: 1, connect_within_s=1, may_go_on=bool)
+    people = await asyncio.to_thread(People, tmp_path, SystemClock())
+    watchers = Watchers(Settings, Sessions(people, SystemClock()))
+    telemetry = Telemetry(fanout, viewers, watchers, Status())
     app = web.Application()
     app[PROXIES] = frozenset
     for remote in ("192.0.2.7", "2001:db8::7", ""):
         request = make_mocked_request("GET", "/metrics", app=app).clone(remote=remote)
+        request[WHO] = ANYBODY
         with pytest.raises(Refused, match="this machine"):
             await telemetry.metrics(request)
     fanout.close()

@@ -21,7 +21,13 @@ MOST = 16
 async def table(connect_within_s: float = 60) -> AsyncIterator[tuple[Viewers, str]]:
     """Yield a table of MOST places and an offer for it."""
     fanout = silent_fanout()
-    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=lambda: MOST, connect_within_s=connect_within_s)
+    viewers = Viewers(
+        fanout,
+        IcePolicy(Reach.LOOPBACK),
+        most=lambda: MOST,
+        connect_within_s=connect_within_s,
+        may_go_on=bool,
+    )
     async with viewer() as somebody, asyncio.TaskGroup() as tasks, viewers.running(tasks):
         yield viewers, await somebody.offer()
     assert len(viewers) == 0

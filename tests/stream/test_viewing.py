@@ -203,7 +203,7 @@ async def test_every_setting_serves_a_viewer_on_this_machine(
 
 async def test_sessions_end_by_their_holder_and_nobody_elses() -> None:
     fanout = silent_fanout()
-    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=lambda: 8, connect_within_s=10)
+    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=lambda: 8, connect_within_s=10, may_go_on=bool)
     async with viewer() as one, viewer() as two, viewer() as three:
         for peer, holder in ((one, "first"), (two, "second"), (three, "first")):
             session, answer = await viewers.open(await peer.offer(), "127.0.0.1", holder)

@@ -10,7 +10,7 @@ from firmware.access.statement import LONGEST, StatementRefused
 from firmware.config.settings import RESTART
 from firmware.config.store import RevisionMoved, Stored
 from firmware.config.weakening import schema
-from firmware.errors import ConfigError, OutputError
+from firmware.errors import ConfigError
 from firmware.stream.api.body import read_object
 from firmware.stream.problem import Refused
 from firmware.stream.who import require
@@ -54,8 +54,6 @@ class SettingsApi:
             raise Refused(HTTPStatus.FORBIDDEN, str(exc)) from exc
         except StatementRefused as exc:
             raise Refused(HTTPStatus.FORBIDDEN, f"the statement is refused: {exc}") from exc
-        except OutputError as exc:
-            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, str(exc)) from exc
         restart = [key for key in done.changed if key in RESTART]
         told = _told(self._settings.now) | {"changed": list(done.changed), "restart": restart}
         return web.json_response(told, headers={"ETag": _tag(self._settings.now.revision)})
