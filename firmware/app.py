@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from firmware.access.anchoring import anchored
-from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder
+from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder, bind_lamp
 from firmware.config.drivers import CameraOptions
 from firmware.config.model import ModelCache
 from firmware.config.portrait import portrait
@@ -25,6 +25,7 @@ from firmware.pipeline.detect import Detect, LookOptions
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
 from firmware.pipeline.known import KnownFace
+from firmware.pipeline.raw import RawRendition
 from firmware.ports import CameraInfo, SystemClock
 from firmware.remote.syslog import check_authority, syslog_of
 from firmware.state import own
@@ -34,8 +35,7 @@ from firmware.stream.ice import read_policy
 from firmware.stream.listen import read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
-from firmware.stream.viewing import viewing
-from firmware.stream.watchers import Watchers
+from firmware.stream.viewing import Shown, viewing
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
             logger.warning("this camera has settings: --settings is not read; use veilcam settings set")
         detectors = await asyncio.to_thread(bind_detectors, profile.detectors, profile.look, options.cache)
         opens_encoder = bind_encoder(profile.encoder)
+        lamp = await asyncio.to_thread(bind_lamp, profile.lamp)
         camera = await parts.enter_async_context(bind_camera(options.camera)())
         info = camera.info
         encoder = await parts.enter_async_context(opens_encoder(info.width, info.height, info.fps))
@@ -120,8 +121,11 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         )
         status = StatusBoard(flow, info, detectors, clock)
         tasks = await parts.enter_async_context(asyncio.TaskGroup())
+        raw = RawRendition(flow, lambda: opens_encoder(info.width, info.height, info.fps), desk.grants)
+        parts.callback(raw.fanout.close)
         told = StreamOptions(settings, options.listen, identity.tls, identity.fingerprint)
-        seen = await viewing(told, Watchers(settings, desk.sessions), fanout, status)
+        shown = Shown(fanout, raw.fanout, desk.grants, desk.sessions, desk.audit, lamp)
+        seen = await viewing(told, shown, status)
         settings.check(lambda told: read_policy(told.ice_addresses, {}))
         settings.check(lambda told: read_tls(told, listen, identity.tls))
         settings.check(check_authority)
@@ -129,8 +133,10 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         _apply(settings(), flow)
         served = await parts.enter_async_context(serve(told, desk.gate, (*seen.routes, *desk.routes)))
         await parts.enter_async_context(serve_control(options.state, desk.gate, desk.routes))
-        await parts.enter_async_context(seen.viewers.running(tasks))
+        await parts.enter_async_context(seen.running(tasks))
         tasks.create_task(flow.run())
+        tasks.create_task(raw.run())
+        tasks.create_task(desk.grants.run())
         tasks.create_task(anchored(desk.audit, identity.keys, syslog_of(settings)))
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))

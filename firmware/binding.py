@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from firmware.config.drivers import CameraOptions, DetectorOptions, EncoderOptions
+from firmware.config.drivers import CameraOptions, DetectorOptions, EncoderOptions, LampOptions
 from firmware.config.model import (
     Artefact,
     InputSize,
@@ -18,9 +18,9 @@ from firmware.config.model import (
 from firmware.config.profile import LookProfile
 from firmware.core.cuts import Sight, finest
 from firmware.core.frames import Kind
-from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, load
+from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, LAMPS, load
 from firmware.errors import DriverUnavailable
-from firmware.ports import OpensCamera, OpensDetector, OpensEncoder
+from firmware.ports import Lamp, OpensCamera, OpensDetector, OpensEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,14 @@ def bind_encoder(options: EncoderOptions) -> OpensEncoder:
     module = load("encoder", ENCODERS, options.driver)
     opens: OpensEncoder = partial(module.open_encoder, options)
     return opens
+
+
+def bind_lamp(options: LampOptions | None) -> Lamp | None:
+    """Return the opened lamp, put out; None where the board has none; raises DriverUnavailable."""
+    if options is None:
+        return None
+    lamp: Lamp = load("lamp", LAMPS, options.driver).open_lamp(options)
+    return lamp
 
 
 def bind_detectors(

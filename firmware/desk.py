@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmware.access.change import GovernedSettings
+from firmware.access.grants import Grants
 from firmware.access.identity import Identity, open_identity
 from firmware.access.login import LogIn
 from firmware.access.owner import Ownership
@@ -21,6 +22,7 @@ from firmware.config.store import SettingsStore
 from firmware.ports import Clock
 from firmware.stream.api.audit import AuditApi
 from firmware.stream.api.claim import Claim
+from firmware.stream.api.grants import GrantsApi
 from firmware.stream.api.me import MeApi
 from firmware.stream.api.session import SessionApi
 from firmware.stream.api.settings import SettingsApi
@@ -39,6 +41,7 @@ class Desk:
     audit: Audit
     people: People
     sessions: Sessions
+    grants: Grants
     gate: Gate
     routes: Sequence[Routes]
 
@@ -64,6 +67,7 @@ def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str
     people = People(state, clock)
     sessions, passkeys = Sessions(people, clock), Passkeys(people, clock)
     log_in = LogIn(people, sessions, passkeys, audit, clock)
+    grants = Grants(settings, sessions, audit, clock)
     routes = (
         Claim(ownership, people, audit),
         SettingsApi(settings),
@@ -71,5 +75,7 @@ def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str
         SessionApi(log_in, sessions, people, passkeys, audit),
         MeApi(people, sessions, passkeys, audit, clock, identity.fingerprint),
         UsersApi(people, sessions, audit),
+        GrantsApi(grants),
     )
-    return Desk(identity, ownership, settings, audit, people, sessions, Gate(audit, sessions), routes)
+    gate = Gate(audit, sessions)
+    return Desk(identity, ownership, settings, audit, people, sessions, grants, gate, routes)

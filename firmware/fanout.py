@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic
 
-from firmware.core.frames import Packet, Redacted, V
+from firmware.core.frames import Packet, Raw, Redacted, V
+from firmware.core.grant import Grant
 
 RING = 16
 """Packets a subscriber may lag behind, about half a second at 30 frames per second."""
@@ -163,8 +164,14 @@ class Fanout(Generic[V]):
     def subscribe(self: "Fanout[Redacted]") -> Subscription[Redacted]:
         """Add a subscriber of redacted packets; it starts at a keyframe, which is asked for.
 
-        Raw packets are handed out by nobody yet: mypy rejects this on a `Fanout[Raw]`.
+        mypy rejects this on a `Fanout[Raw]`: see `subscribe_by`.
         """
+        return self._join()
+
+    def subscribe_by(self: "Fanout[Raw]", grant: Grant) -> Subscription[Raw]:
+        """Add a subscriber of raw packets, by a grant; raises TypeError where it is none."""
+        if not isinstance(grant, Grant):
+            raise TypeError("raw packets are handed out by a grant alone")
         return self._join()
 
     def _join(self) -> Subscription[V]:

@@ -120,6 +120,14 @@ class KeyStore(Protocol):
         ...
 
 
+class Lamp(Protocol):
+    """Says to whoever stands before the camera that somebody sees the raw picture."""
+
+    def show(self, *, lit: bool) -> None:
+        """Light it or put it out; raises OSError where it does not obey."""
+        ...
+
+
 class Anchor(Protocol):
     """Keeps heads of the record off the device."""
 

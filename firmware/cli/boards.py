@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from firmware.config.profile import Profile, board_files, find_profile, load_profile, matching_profile
-from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, load
+from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, LAMPS, load
 from firmware.errors import DriverUnavailable
 
 
@@ -42,6 +42,7 @@ def lacks(profile: Profile) -> tuple[str, ...]:
     wanted: list[tuple[str, Mapping[str, str], str]] = [("camera", CAMERAS, profile.camera.driver)]
     wanted += [("detector", DETECTORS, options.driver) for options in profile.detectors]
     wanted.append(("encoder", ENCODERS, profile.encoder.driver))
+    wanted += [("lamp", LAMPS, profile.lamp.driver)] if profile.lamp else []
     found = []
     for kind, table, name in wanted:
         try:

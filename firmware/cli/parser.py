@@ -22,6 +22,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "owner": "make the owner's key, and sign with it",
         "settings": "check, show and change a camera's settings",
         "users": "the accounts of a camera",
+        "grants": "who may see the raw picture, and an end to it",
         "audit": "show, prove and export the record of who did what",
         "models": "list, fetch and verify model files",
         "doctor": "what this machine has and lacks",

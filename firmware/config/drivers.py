@@ -132,3 +132,14 @@ class V4l2m2mOptions(Strict):
 
 
 EncoderOptions: TypeAlias = Annotated[X264Options | V4l2m2mOptions, Field(discriminator="driver")]
+
+
+class LedOptions(Strict):
+    """A lamp among the LEDs of the machine."""
+
+    driver: Literal["led"]
+    led: str = Field(pattern=r"^[A-Za-z0-9:._-]{1,64}$", description="Its name in /sys/class/leds.")
+
+
+LampOptions: TypeAlias = LedOptions
+"""Every lamp that a board file can name."""

@@ -11,6 +11,7 @@ from firmware.config.drivers import (
     DetectorOptions,
     EncoderOptions,
     FileOptions,
+    LampOptions,
     RtspOptions,
     SceneOptions,
     V4l2Options,
@@ -47,6 +48,9 @@ class Profile(Strict):
     detectors: tuple[DetectorOptions, ...] = Field(min_length=1, description="In order of preference.")
     encoder: EncoderOptions
     look: LookProfile = LookProfile()
+    lamp: LampOptions | None = Field(
+        default=None, description="Is lit while somebody sees the raw picture; no lamp where left out."
+    )
 
 
 def load_profile(path: Path) -> Profile:

@@ -50,6 +50,14 @@ class Settings(Strict):
         title="Who may watch",
         description="The redacted stream is open to whoever reaches the camera, or needs a log-in.",
     )
+    raw: Literal["never", "second_person", "alone"] = Field(
+        default="second_person",
+        title="Raw picture",
+        description="Nobody may see it; an investigator with another person's approval; or one alone.",
+    )
+    raw_minutes: int = Field(
+        default=15, ge=1, le=480, title="Minutes of a grant", description="The longest that a grant lasts."
+    )
     max_viewers: int = Field(
         default=16, ge=1, le=256, title="Viewers", description="Viewers at the same time."
     )

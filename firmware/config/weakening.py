@@ -29,6 +29,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "hide": (PEOPLE.name, FACES.name),
         "hold_frames": Weaker.LOWER,
         "viewing": ("login", "open"),
+        "raw": ("never", "second_person", "alone"),
+        "raw_minutes": Weaker.HIGHER,
         "max_viewers": Weaker.NEVER,
         "contact": Weaker.NEVER,
         # Names under which the camera answers let nobody in who was not; sites and proxies do.

@@ -38,6 +38,9 @@ DETECTORS: Mapping[str, str] = MappingProxyType(
 ENCODERS: Mapping[str, str] = MappingProxyType({"x264": "firmware.drivers.encoder_x264", "v4l2m2m": LATER})
 """Each module has `open_encoder(options, width, height, fps) -> Encoder`."""
 
+LAMPS: Mapping[str, str] = MappingProxyType({"led": "firmware.drivers.lamp_led"})
+"""Each module has `open_lamp(options) -> Lamp`."""
+
 PACKAGES: Mapping[str, str] = MappingProxyType(
     {
         "ai_edge_litert": "ai-edge-litert",

@@ -1,13 +1,13 @@
-"""One viewer's WebRTC session: sends the redacted rendition, receives nothing."""
+"""One viewer's WebRTC session: sends one rendition, receives nothing."""
 
 import asyncio
 import secrets
 from collections.abc import Sequence
+from typing import Generic
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from firmware.core.frames import Redacted
-from firmware.fanout import Fanout
+from firmware.core.frames import V
 from firmware.stream.aiortc_seams import (
     NEGOTIATION_ERRORS,
     IceGuard,
@@ -16,6 +16,7 @@ from firmware.stream.aiortc_seams import (
     prefer_h264,
     require_parsable,
 )
+from firmware.stream.feed import Feed
 from firmware.stream.ice import IcePlan
 from firmware.stream.offer import MAX_CANDIDATES, Fragment, OfferUnacceptable, read_offer
 from firmware.stream.packet_track import PacketTrack
@@ -29,18 +30,18 @@ class FragmentRefused(Exception):
     """A trickle fragment is for other credentials or holds no valid candidate."""
 
 
-class Session:
+class Session(Generic[V]):
     """A peer connection with one sending track.
 
-    `id` names it in URLs, `etag` its ICE credentials, `holder` the person it was opened for.
+    `id` names it in URLs, `etag` its ICE credentials, `holder` on whose behalf it was opened.
     """
 
-    def __init__(self, fanout: Fanout[Redacted], plan: IcePlan, holder: str) -> None:
-        self.holder = holder
+    def __init__(self, feed: Feed[V], plan: IcePlan) -> None:
+        self.holder = feed.holder
         # Whoever knows the id may end the session, so it cannot be guessed.
         self.id = secrets.token_urlsafe(18)
         self.etag = f'"{secrets.token_hex(8)}"'
-        self._fanout = fanout
+        self._feed: Feed[V] = feed
         self._plan = plan
         self._ufrag = ""
         self._candidates = 0
@@ -48,7 +49,7 @@ class Session:
         self._peer = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
-        self._track = PacketTrack(fanout)
+        self._track: PacketTrack[V] = PacketTrack(feed)
         self._guard: IceGuard | None = None
         self._opened = asyncio.get_running_loop().time()
 
@@ -80,7 +81,7 @@ class Session:
             if kind == "video":
                 video = self._peer.addTransceiver(self._track, direction="sendonly")
                 prefer_h264(video)
-                on_keyframe_request(video.sender, self._fanout.want_keyframe)
+                on_keyframe_request(video.sender, self._feed.want_keyframe)
             else:
                 self._peer.addTransceiver(kind, direction="inactive")
         self._guard = IceGuard(self._peer.getTransceivers()[0], self._plan)
@@ -117,7 +118,9 @@ class Session:
         return bool(self._peer.connectionState == "connected")
 
     def dead(self, within_s: float) -> bool:
-        """Say whether it failed, was closed by the viewer, or has not connected within so many seconds."""
+        """Say whether it failed, was closed, may not go on, or has not connected within so many seconds."""
+        if not self._feed.lives():
+            return True
         if self._peer.connectionState in ("failed", "closed"):
             return True
         age = asyncio.get_running_loop().time() - self._opened

@@ -1,6 +1,6 @@
 """Health, status and metrics over HTTP; numbers and states, nothing that names a person."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from http import HTTPStatus
 
 from aiohttp import web
@@ -23,13 +23,15 @@ class Telemetry:
     def __init__(
         self,
         fanout: Fanout[Redacted],
-        viewers: Viewers,
+        viewers: Viewers[Redacted],
+        raw: Sized,
         watchers: Watchers,
         status: StatusSource,
         device: str = "",
     ) -> None:
         self._fanout = fanout
         self._viewers = viewers
+        self._raw = raw
         self._watchers = watchers
         self._status = status
         self._device = device
@@ -48,8 +50,8 @@ class Telemetry:
 
     async def state(self, request: web.Request) -> web.Response:
         """Say how the camera is, for the page and for programs, to whoever may watch."""
-        self._watchers.admit(request)
-        told = describe(self._status(), len(self._viewers)) | {"device": self._device}
+        self._watchers.require(request)
+        told = describe(self._status(), len(self._viewers), len(self._raw)) | {"device": self._device}
         return web.json_response(told)
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -64,6 +66,7 @@ class Telemetry:
     def _stream_metrics(self) -> Iterator[str]:
         counters = self._fanout.counters
         yield from _metric("veilcam_sessions", "gauge", len(self._viewers))
+        yield from _metric("veilcam_raw_sessions", "gauge", len(self._raw))
         yield from _metric("veilcam_sessions_reaped_total", "counter", self._viewers.reaped)
         yield from _metric("veilcam_viewers", "gauge", counters.subscribers)
         yield from _metric("veilcam_packets_published_total", "counter", counters.published)
@@ -78,7 +81,7 @@ def condition(status: CameraStatus) -> str:
     return "blind" if status.verdict is Verdict.BLIND else "ok"
 
 
-def describe(status: CameraStatus, viewers: int) -> dict[str, object]:
+def describe(status: CameraStatus, viewers: int, raw: int) -> dict[str, object]:
     """Return the status as the page and programs read it; ms, seconds, frames per second, pixels."""
     return {
         "status": condition(status),
@@ -92,6 +95,7 @@ def describe(status: CameraStatus, viewers: int) -> dict[str, object]:
         "height": status.height,
         "smallest": {"face": status.smallest_face, "body": status.smallest_body},
         "viewers": viewers,
+        "raw_viewers": raw,
         "uptime_s": round(status.uptime_s, 1),
         "detector_restarts": status.detector_restarts,
         "released": {verdict.value: count for verdict, count in status.released.items()},

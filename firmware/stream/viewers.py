@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Generic, Protocol
 
-from firmware.core.frames import Redacted
-from firmware.fanout import Fanout
+from firmware.core.frames import V
 from firmware.stream.aiortc_seams import CLOSING_ERRORS
+from firmware.stream.feed import Feed
 from firmware.stream.ice import IcePolicy
 from firmware.stream.session import Session
 
@@ -35,10 +36,10 @@ class TooManyViewers(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Place(Generic[V]):
     """One session and the address of whoever opened it."""
 
-    session: Session
+    session: Session[V]
     address: str
 
     @property
@@ -47,37 +48,48 @@ class Place:
         return not self.session.connected
 
 
-class Viewers:
-    """Every session of the redacted rendition."""
+class Records(Protocol[V]):
+    """Is told of every session of a rendition that nobody may see unrecorded."""
+
+    async def begun(self, session: Session[V], address: str) -> None:
+        """Take note before the viewer gets an answer; what this raises keeps the session from being."""
+        ...
+
+    async def ended(self, session: Session[V]) -> None:
+        """Take note that it is over."""
+        ...
+
+
+class Viewers(Generic[V]):
+    """Every session of one rendition."""
 
     def __init__(
         self,
-        fanout: Fanout[Redacted],
         policy: IcePolicy,
         *,
         most: Callable[[], int],
         connect_within_s: float,
-        may_go_on: Callable[[str], bool],
+        records: Records[V] | None = None,
     ) -> None:
-        self._fanout = fanout
         self._policy = policy
         self._most = most
         self._within = connect_within_s
-        self._may_go_on = may_go_on
-        self._places: dict[str, Place] = {}
+        self._records: Records[V] | None = records
+        self._places: dict[str, Place[V]] = {}
+        self._hurry = asyncio.Event()
         self._negotiating = asyncio.Semaphore(NEGOTIATIONS)
         self.reaped = 0
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def find(self, name: str) -> Session | None:
+    def find(self, name: str) -> Session[V] | None:
         """Return the session of that id."""
         place = self._places.get(name)
         return place.session if place else None
 
-    async def open(self, offer: str, viewer: str, holder: str) -> tuple[Session, str]:
-        """Open a session of `holder` for a viewer at the address `viewer` and return it with the answer.
+    async def open(self, offer: str, viewer: str, feed: Feed[V]) -> tuple[Session[V], str]:
+        """Open a session for a viewer at the address `viewer` and return it with the answer.
 
         Raises:
             TooManyViewers: the bound is reached.
@@ -85,7 +97,7 @@ class Viewers:
             TimeoutError: the negotiation took too long, or too many were before it.
         """
         given_up = self._given_up_for(viewer)
-        session = Session(self._fanout, self._policy.plan(viewer), holder)
+        session: Session[V] = Session(feed, self._policy.plan(viewer))
         # Before the first await, so that the bounds hold.
         self._places[session.id] = Place(session, viewer)
         answered = False
@@ -94,6 +106,8 @@ class Viewers:
             async with asyncio.timeout(NEGOTIATE_S), self._negotiating:
                 self._require_place(session)
                 answer = await session.answer(offer)
+            if self._records is not None:
+                await self._records.begun(session, viewer)
             self._require_place(session)
             answered = True
         finally:
@@ -101,7 +115,7 @@ class Viewers:
                 await self.end(session.id)
         return session, answer
 
-    def _given_up_for(self, viewer: str) -> list[Session]:
+    def _given_up_for(self, viewer: str) -> list[Session[V]]:
         """Return what leaves the table so that a newcomer has a place; raises TooManyViewers."""
         waiting = Counter(place.address for place in self._places.values() if place.waits)
         if waiting[viewer] >= max(WAITING, self._most() // 4):
@@ -115,7 +129,7 @@ class Viewers:
                 return [self._places.pop(name).session]
         raise TooManyViewers
 
-    def _require_place(self, session: Session) -> None:
+    def _require_place(self, session: Session[V]) -> None:
         """Make sure that nobody else was given its place meanwhile; raises TooManyViewers."""
         if session.id not in self._places:
             raise TooManyViewers
@@ -125,7 +139,7 @@ class Viewers:
         place = self._places.pop(name, None)
         if place is None:
             return False
-        await _close(place.session)
+        await self._close(place.session)
         return True
 
     async def end_of(self, holder: str) -> int:
@@ -147,30 +161,38 @@ class Viewers:
             reaper.cancel()
             await self._end_all(list(self._places))
 
+    def hurry(self) -> None:
+        """Have what is over ended now, and not at the next turn."""
+        self._hurry.set()
+
     async def reap(self) -> None:
-        """End sessions that are dead, or whose holder may not go on, for as long as the server runs."""
+        """End sessions that are dead, or may not go on, for as long as the server runs."""
         while True:
-            await asyncio.sleep(REAP_EVERY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), REAP_EVERY_S)
+            self._hurry.clear()
             crowded = len(self._places) >= self._most() * CROWDED
             within = self._within * HURRY if crowded else self._within
-            dead = [name for name, place in self._places.items() if self._is_over(place.session, within)]
+            dead = [name for name, place in self._places.items() if place.session.dead(within)]
             self.reaped += len(dead)
             # Together, so that one slow end does not keep the others' places.
             await self._end_all(dead)
 
-    def _is_over(self, session: Session, within: float) -> bool:
-        return session.dead(within) or not self._may_go_on(session.holder)
-
     async def _end_all(self, names: Iterable[str]) -> None:
         await self._close_all([self._places.pop(name).session for name in names if name in self._places])
 
-    async def _close_all(self, sessions: Iterable[Session]) -> None:
+    async def _close_all(self, sessions: Iterable[Session[V]]) -> None:
         async with asyncio.TaskGroup() as closing:
             for session in sessions:
-                closing.create_task(_close(session))
+                closing.create_task(self._close(session))
+
+    async def _close(self, session: Session[V]) -> None:
+        await _close(session)
+        if self._records is not None:
+            await self._records.ended(session)
 
 
-async def _close(session: Session) -> None:
+async def _close(session: Session[V]) -> None:
     try:
         async with asyncio.timeout(CLOSE_S):
             await session.close()

@@ -2,29 +2,57 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from firmware.core.frames import Redacted
+from firmware.access.grants import Grants
+from firmware.access.sessions import Sessions
+from firmware.audit import Audit
+from firmware.core.frames import Raw, Redacted
 from firmware.fanout import Fanout
+from firmware.ports import Lamp
 from firmware.status import StatusSource
 from firmware.stream.aiortc_seams import check_seams, keep_quiet
 from firmware.stream.ice import IcePolicy, read_policy
 from firmware.stream.options import StreamOptions
 from firmware.stream.pages import Pages
+from firmware.stream.raw import RawRecords, RawWhep
 from firmware.stream.server import Routes
 from firmware.stream.telemetry import Telemetry
 from firmware.stream.viewers import Viewers
 from firmware.stream.watchers import Watchers
 from firmware.stream.whep import Whep
 
+RAW_MOST = 8
+"""Raw sessions at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What can be seen: both renditions, who may see which, and what watches over the raw one."""
+
+    redacted: Fanout[Redacted]
+    raw: Fanout[Raw]
+    grants: Grants
+    sessions: Sessions
+    audit: Audit
+    lamp: Lamp | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Viewing:
-    """The table of viewers, and the routes that lead to them."""
+    """The tables of viewers, and the routes that lead to them."""
 
-    viewers: Viewers
+    viewers: Viewers[Redacted]
+    raw_viewers: Viewers[Raw]
     routes: Sequence[Routes]
+
+    @asynccontextmanager
+    async def running(self, tasks: asyncio.TaskGroup) -> AsyncIterator[None]:
+        """Keep both tables for the length of the block; then end every session."""
+        async with self.viewers.running(tasks), self.raw_viewers.running(tasks):
+            yield
 
 
 def _read(options: StreamOptions) -> tuple[IcePolicy, Pages]:
@@ -35,22 +63,24 @@ def _read(options: StreamOptions) -> tuple[IcePolicy, Pages]:
     )
 
 
-async def viewing(
-    options: StreamOptions, watchers: Watchers, fanout: Fanout[Redacted], status: StatusSource
-) -> Viewing:
-    """Make everything that viewers can reach; `Viewers.running` lets them in.
+async def viewing(options: StreamOptions, shown: Shown, status: StatusSource) -> Viewing:
+    """Make everything that viewers can reach; `Viewing.running` lets them in.
 
     Raises:
         ConfigError: an option is not valid.
         DriverUnavailable: the installed aiortc or aioice is not the one this release was made for.
     """
     policy, pages = await asyncio.to_thread(_read, options)
-    viewers = Viewers(
-        fanout,
-        policy,
-        most=lambda: options.settings().max_viewers,
-        connect_within_s=options.connect_within_s,
-        may_go_on=watchers.may_go_on,
+    within_s = options.connect_within_s
+    watchers = Watchers(options.settings, shown.sessions, shown.redacted)
+    viewers: Viewers[Redacted] = Viewers(
+        policy, most=lambda: options.settings().max_viewers, connect_within_s=within_s
     )
-    telemetry = Telemetry(fanout, viewers, watchers, status, options.device)
-    return Viewing(viewers, (pages, Whep(viewers, watchers), telemetry))
+    records = RawRecords(shown.grants, shown.audit, shown.lamp)
+    raw_viewers: Viewers[Raw] = Viewers(
+        policy, most=lambda: RAW_MOST, connect_within_s=within_s, records=records
+    )
+    shown.grants.watch(lambda grant: raw_viewers.hurry())
+    telemetry = Telemetry(shown.redacted, viewers, raw_viewers, watchers, status, options.device)
+    raw = RawWhep(raw_viewers, shown.raw, shown.grants)
+    return Viewing(viewers, raw_viewers, (pages, Whep("redacted", viewers, watchers), raw, telemetry))

@@ -7,6 +7,10 @@ from aiohttp import web
 from firmware.access.roles import Right
 from firmware.access.sessions import Sessions
 from firmware.config.settings import Settings
+from firmware.core.frames import Redacted
+from firmware.fanout import Fanout
+from firmware.stream.feed import RedactedFeed
+from firmware.stream.session import Session
 from firmware.stream.who import SESSION, require
 
 ANYBODY = "anybody"
@@ -16,7 +20,10 @@ ANYBODY = "anybody"
 class Watchers:
     """Admits those who may watch, and says for how long they may."""
 
-    def __init__(self, settings: Callable[[], Settings], sessions: Sessions) -> None:
+    def __init__(
+        self, settings: Callable[[], Settings], sessions: Sessions, fanout: Fanout[Redacted]
+    ) -> None:
+        self._fanout = fanout
         self._settings = settings
         self._sessions = sessions
 
@@ -25,12 +32,20 @@ class Watchers:
         """Whether nobody has to log in."""
         return self._settings().viewing == "open"
 
-    def admit(self, request: web.Request) -> str:
-        """Return on whose behalf somebody watches: the id of their log-in, or `ANYBODY`; raises Refused."""
+    def require(self, request: web.Request) -> None:
+        """Raise Refused where somebody may not watch."""
         if not self.is_open:
             require(request, Right.WATCH)
+
+    def admit(self, request: web.Request) -> RedactedFeed:
+        """Return what whoever asks may see; raises Refused."""
+        self.require(request)
         session = request.get(SESSION)
-        return ANYBODY if session is None else session.id
+        return RedactedFeed(self._fanout, ANYBODY if session is None else session.id, self.may_go_on)
+
+    def require_own(self, request: web.Request, session: Session[Redacted]) -> None:
+        """Raise Refused where a session is somebody else's: its id, which nobody can guess, tells."""
+        self.require(request)
 
     def may_go_on(self, holder: str) -> bool:
         """Say whether somebody who was admitted may still watch."""

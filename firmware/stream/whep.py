@@ -2,58 +2,59 @@
 
 import asyncio
 from http import HTTPStatus
+from typing import Generic, Protocol
 
 from aiohttp import web
 
+from firmware.core.frames import V
+from firmware.stream.feed import Feed
 from firmware.stream.offer import OfferMalformed, OfferUnacceptable, read_fragment
 from firmware.stream.problem import Refused
 from firmware.stream.remote import client_address
 from firmware.stream.session import FragmentRefused, NoAddress, Session
 from firmware.stream.viewers import TooManyViewers, Viewers
-from firmware.stream.watchers import Watchers
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
-RAW_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 READ_S = 10.0
 RETRY_AFTER_S = "10"
 
 
-class Whep:
-    """The handlers of `/whep/…`; raw pictures are refused whatever is asked."""
+class Admits(Protocol[V]):
+    """Says who may open a session of a rendition, and who may touch one."""
 
-    def __init__(self, viewers: Viewers, watchers: Watchers) -> None:
-        self._viewers = viewers
-        self._watchers = watchers
+    def admit(self, request: web.Request) -> Feed[V]:
+        """Return what whoever asks may see; raises Refused."""
+        ...
+
+    def require_own(self, request: web.Request, session: Session[V]) -> None:
+        """Raise Refused where a session is somebody else's."""
+        ...
+
+
+class Whep(Generic[V]):
+    """The handlers of `/whep/RENDITION` and of its sessions."""
+
+    def __init__(self, rendition: str, viewers: Viewers[V], admits: Admits[V]) -> None:
+        self._path = f"/whep/{rendition}"
+        self._viewers: Viewers[V] = viewers
+        self._admits: Admits[V] = admits
 
     def add_to(self, app: web.Application) -> None:
-        """Add the routes; `raw` comes first so that no later pattern can take its place."""
-        app.router.add_route("OPTIONS", "/whep/{path:.*}", self.options)
-        # aiohttp takes the first route that fits.
-        app.router.add_route("*", "/whep/raw{path:.*}", self.raw)
-        app.router.add_post("/whep/redacted", self.open)
-        app.router.add_patch("/whep/redacted/{session}", self.trickle)
-        app.router.add_delete("/whep/redacted/{session}", self.close)
-
-    async def options(self, request: web.Request) -> web.Response:
-        """Answer a preflight and say what may be posted."""
-        return web.Response(
-            status=HTTPStatus.NO_CONTENT, headers={"Accept-Post": SDP, "Accept-Patch": FRAGMENT}
-        )
-
-    async def raw(self, request: web.Request) -> web.Response:
-        """Refuse: grants do not exist in this version, so nobody holds one."""
-        if request.method not in RAW_METHODS:
-            raise web.HTTPMethodNotAllowed(request.method, RAW_METHODS)
-        raise Refused(HTTPStatus.FORBIDDEN, "raw pictures need a live grant")
+        """Add the routes."""
+        app.router.add_route("OPTIONS", self._path, options)
+        app.router.add_route("OPTIONS", f"{self._path}/{{session}}", options)
+        app.router.add_post(self._path, self.open)
+        app.router.add_patch(f"{self._path}/{{session}}", self.trickle)
+        app.router.add_delete(f"{self._path}/{{session}}", self.close)
 
     async def open(self, request: web.Request) -> web.Response:
         """Open a session for an offer, with or without candidates; the answer holds all of ours."""
-        holder = self._watchers.admit(request)
+        feed = self._admits.admit(request)
         require_accepts(request)
         offer = await read_body(request, SDP)
         try:
-            session, answer = await self._viewers.open(offer, client_address(request), holder)
+            session, answer = await self._viewers.open(offer, client_address(request), feed)
         except OfferMalformed as exc:
             raise Refused(HTTPStatus.BAD_REQUEST, str(exc)) from exc
         except OfferUnacceptable as exc:
@@ -63,7 +64,7 @@ class Whep:
         except (NoAddress, TimeoutError) as exc:
             raise _busy("the camera has no network address to offer right now") from exc
         headers = {
-            "Location": f"/whep/redacted/{session.id}",
+            "Location": f"{self._path}/{session.id}",
             "ETag": session.etag,
             "Accept-Patch": FRAGMENT,
         }
@@ -89,11 +90,20 @@ class Whep:
         await self._viewers.end(self._find(request).id)
         return web.Response(status=HTTPStatus.OK)
 
-    def _find(self, request: web.Request) -> Session:
-        session = self._viewers.find(request.match_info["session"])
+    def _find(self, request: web.Request) -> Session[V]:
+        # Before it is said whether there is one: that is nobody else's business.
+        self._admits.admit(request)
+        session: Session[V] | None = self._viewers.find(request.match_info["session"])
         if session is None:
             raise Refused(HTTPStatus.NOT_FOUND, "there is no such session")
+        self._admits.require_own(request, session)
         return session
+
+
+async def options(request: web.Request) -> web.Response:
+    """Answer a preflight and say what may be posted."""
+    headers = {"Accept-Post": SDP, "Accept-Patch": FRAGMENT}
+    return web.Response(status=HTTPStatus.NO_CONTENT, headers=headers)
 
 
 def _busy(detail: str) -> Refused:

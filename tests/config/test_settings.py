@@ -36,6 +36,8 @@ def test_no_key_lacks_a_title_a_description_or_a_rule() -> None:
     [
         ({}, {"hide": "faces"}, ["hide"]),
         ({"viewing": "login"}, {}, ["viewing"]),
+        ({}, {"raw": "alone", "raw_minutes": 16}, ["raw", "raw_minutes"]),
+        ({}, {"raw": "never", "raw_minutes": 1}, []),
         ({}, {"viewing": "login"}, []),
         ({"hide": "faces"}, {}, []),
         ({"hold_frames": 6}, {"hold_frames": 5}, ["hold_frames"]),

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from firmware.config import drivers as options
 from firmware.config.profile import board_files, camera_from_uri, find_profile, load_profile, matching_profile
-from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, LATER, load
+from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, LAMPS, LATER, load
 from firmware.errors import ConfigError, DriverUnavailable, SourceNotFound, UnknownBoard, UnknownDriver
 
-TABLES = {"camera": CAMERAS, "detector": DETECTORS, "encoder": ENCODERS}
+TABLES = {"camera": CAMERAS, "detector": DETECTORS, "encoder": ENCODERS, "lamp": LAMPS}
 ENTRIES = [(kind, table, name) for kind, table in TABLES.items() for name in table]
-OPENERS = {"camera": "open_camera", "detector": "open_detector", "encoder": "open_encoder"}
+OPENERS = {kind: f"open_{kind}" for kind in TABLES}
 
 
 @pytest.mark.parametrize(("kind", "table", "name"), ENTRIES)

@@ -73,7 +73,25 @@ def test_only_encode_labels_packets() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).partition("[")[0] == "Packet":
                 makers.add(module_name(path))
-    assert makers == {"firmware.pipeline.encode"}
+    assert makers == {"firmware.pipeline.encode", "firmware.pipeline.raw"}
+
+
+def test_each_encoder_labels_its_own_packets_alone() -> None:
+    labels = {}
+    for name in ("encode", "raw"):
+        tree = ast.parse((PACKAGE / "pipeline" / f"{name}.py").read_text(encoding="utf-8"))
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        labels[name] = [ast.unparse(call.args[-1]) for call in calls if ast.unparse(call.func) == "Packet"]
+    assert labels == {"encode": ["Redacted"], "raw": ["Raw"]}
+
+
+def test_only_access_makes_grants() -> None:
+    makers = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Grant":
+                makers.add(module_name(path))
+    assert makers == {"firmware.access.grants"}
 
 
 def test_a_new_consumer_would_be_found() -> None:

@@ -13,13 +13,18 @@ from firmware.core.raw import RawFrame
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
 from firmware.pipeline.mask import Masker
+from firmware.core.grant import Grant
 from firmware.fanout import Fanout
+from firmware.stream.feed import Feed, RawFeed, RedactedFeed
+from firmware.stream.session import Session
+from firmware.stream.viewers import Viewers
 
 def record_in_the_clear(packet: Packet[Redacted]) -> None: ...
 
 def use(
     fanout: Fanout[Redacted], raw_fanout: Fanout[Raw], rendition: RedactedRendition, masker: Masker,
     raw_frame: RawFrame, redacted_frame: RedactedFrame, raw: Packet[Raw], redacted: Packet[Redacted],
+    grant: Grant, viewers: Viewers[Redacted], raw_viewers: Viewers[Raw],
 ) -> None:
 """
 
@@ -28,6 +33,9 @@ ALLOWED = [
     "Released('one', redacted, Judgement(Verdict.BLIND))",
     "fanout.subscribe().offer(redacted)",
     "raw_fanout.publish(raw)",
+    "raw_fanout.subscribe_by(grant).offer(raw)",
+    "feed: Feed[Raw] = RawFeed(raw_fanout, grant, lambda grant: True)",
+    "feed: Feed[Redacted] = RedactedFeed(fanout, 'anybody', bool)",
     "record_in_the_clear(redacted)",
     "rendition.encode(redacted_frame)",
     "rendition.encode(masker.mask(raw_frame, [Box(0, 0, 1, 1)], Verdict.VERIFIED))",
@@ -39,6 +47,12 @@ FORBIDDEN = {
     "fanout.subscribe().offer(raw)": "arg-type",
     "raw_fanout.publish(redacted)": "arg-type",
     "raw_fanout.subscribe()": "misc",
+    "fanout.subscribe_by(grant)": "misc",
+    "raw_fanout.subscribe_by('grant')": "arg-type",
+    "RedactedFeed(raw_fanout, 'anybody', bool)": "arg-type",
+    "RawFeed(fanout, grant, lambda grant: True)": "arg-type",
+    "feed: Feed[Redacted] = RawFeed(raw_fanout, grant, lambda grant: True)": "assignment",
+    "session: Session[Redacted] | None = raw_viewers.find('')": "assignment",
     "other: Fanout[Redacted] = raw_fanout": "assignment",
     "Fanout(str, print)": "type-var",
     "record_in_the_clear(raw)": "arg-type",

@@ -20,15 +20,14 @@ from multidict import CIMultiDict
 
 from firmware.access.owner import Ownership
 from firmware.config.settings import Settings
-from firmware.core.frames import Packet, Redacted, Verdict
+from firmware.core.frames import Packet, Raw, Redacted, Verdict
 from firmware.desk import Desk, open_desk
 from firmware.fanout import Fanout
-from firmware.ports import SystemClock
+from firmware.ports import Clock, SystemClock
 from firmware.status import CameraStatus
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, serve
-from firmware.stream.viewing import viewing
-from firmware.stream.watchers import Watchers
+from firmware.stream.viewing import Shown, viewing
 
 WIDTH, HEIGHT, FPS = 1280, 720, 30
 MASK = (560, 240, 160, 200)
@@ -84,6 +83,7 @@ class FakeCamera:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.fanout = Fanout(Redacted, self.want_keyframe)
+        self.raw_fanout = Fanout(Raw, self.want_keyframe)
         self._loop = loop
         self._keyframe = threading.Event()
         self._stop = threading.Event()
@@ -120,6 +120,8 @@ class FakeCamera:
         for out in codec.encode(frame):
             packet = Packet(bytes(out), out.is_keyframe, captured, self.made, Redacted)
             self._loop.call_soon_threadsafe(self.fanout.publish, packet)
+            raw = Packet(bytes(out), out.is_keyframe, captured, self.made, Raw)
+            self._loop.call_soon_threadsafe(self.raw_fanout.publish, raw)
 
 
 STEADY = CameraStatus(
@@ -185,29 +187,35 @@ def options_of(listen: str = "127.0.0.1:0", connect_within_s: float = 15.0, **se
 
 
 @asynccontextmanager
-async def rig(options: StreamOptions | None = None, *, camera: bool = False) -> AsyncIterator[Rig]:
+async def rig(
+    options: StreamOptions | None = None, *, camera: bool = False, clock: Clock | None = None
+) -> AsyncIterator[Rig]:
     """Run fan-out and server, with a real encoder where `camera` is true."""
     chosen = options or options_of(listen="127.0.0.1:0", ice_addresses="loopback")
     fake, status = FakeCamera(asyncio.get_running_loop()), Status()
     fanout = fake.fanout
     state = await asyncio.to_thread(tempfile.TemporaryDirectory)
     try:
-        desk = await open_desk(Path(state.name), SystemClock(), chosen.settings())
+        desk = await open_desk(Path(state.name), clock or SystemClock(), chosen.settings())
         chosen = replace(chosen, settings=desk.settings)
-        seen = await viewing(chosen, Watchers(desk.settings, desk.sessions), fanout, status)
+        shown = Shown(fanout, fake.raw_fanout, desk.grants, desk.sessions, desk.audit)
+        seen = await viewing(chosen, shown, status)
         async with (
             asyncio.TaskGroup() as tasks,
             serve(chosen, desk.gate, (*seen.routes, *desk.routes)) as address,
-            seen.viewers.running(tasks),
+            seen.running(tasks),
         ):
             if camera:
                 fake.start()
+            reviewing = tasks.create_task(desk.grants.run())
             async with ClientSession(timeout=ClientTimeout(total=15)) as http:
                 yield Rig(address.url, fanout, http, status, address, desk, fake.asked)
+            reviewing.cancel()
     finally:
         if camera:
             await asyncio.to_thread(fake.stop)
         fanout.close()
+        fake.raw_fanout.close()
         await asyncio.to_thread(state.cleanup)
 
 

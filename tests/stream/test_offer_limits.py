@@ -6,10 +6,10 @@ import pytest
 
 from firmware.fanout import Fanout
 from firmware.stream import session
+from firmware.stream.feed import RedactedFeed
 from firmware.stream.ice import IcePlan
 from firmware.stream.offer import MAX_CANDIDATES, OfferMalformed, OfferUnacceptable, read_fragment, read_offer
 from firmware.stream.session import FragmentRefused, Session
-from firmware.stream.viewers import ANYBODY
 from tests.fanout.packets import silent_fanout
 from tests.stream.peer import viewer
 from tests.stream.rig import rig
@@ -61,7 +61,7 @@ async def test_what_is_not_known_is_left_out_and_the_rest_is_as_it_was() -> None
 
 async def test_a_session_takes_so_many_candidates_and_no_more() -> None:
     fanout: Fanout = silent_fanout()
-    one = Session(fanout, IcePlan(("127.0.0.1",), loopback_only=True), ANYBODY)
+    one = Session(RedactedFeed(fanout, "anybody", bool), IcePlan(("127.0.0.1",), loopback_only=True))
     async with viewer() as v:
         offer = await v.offer()
         await one.answer(offer)

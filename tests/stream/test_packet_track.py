@@ -5,13 +5,14 @@ import asyncio
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
+from firmware.stream.feed import RedactedFeed
 from firmware.stream.packet_track import PacketTrack
 from tests.fanout.packets import packet, silent_fanout
 
 
 async def test_track_gives_annex_b_with_90_khz_times() -> None:
     fanout = silent_fanout()
-    track = PacketTrack(fanout)
+    track = PacketTrack(RedactedFeed(fanout, "anybody", bool))
     assert fanout.counters.subscribers == 0, "a track joins when it is read"
     waiting = asyncio.ensure_future(track.recv())
     await asyncio.sleep(0)

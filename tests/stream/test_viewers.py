@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from firmware.core.frames import Redacted
+from firmware.stream.feed import RedactedFeed
 from firmware.stream.ice import IcePolicy, Reach
 from firmware.stream.session import Session
 from firmware.stream.viewers import NEGOTIATIONS, WAITING, TooManyViewers, Viewers
@@ -17,16 +19,16 @@ from tests.stream.rig import options_of, rig
 MOST = 16
 
 
+def feed(holder: str = "anybody") -> RedactedFeed:
+    return RedactedFeed(silent_fanout(), holder, bool)
+
+
 @asynccontextmanager
-async def table(connect_within_s: float = 60) -> AsyncIterator[tuple[Viewers, str]]:
+async def table(connect_within_s: float = 60) -> AsyncIterator[tuple[Viewers[Redacted], str]]:
     """Yield a table of MOST places and an offer for it."""
     fanout = silent_fanout()
-    viewers = Viewers(
-        fanout,
-        IcePolicy(Reach.LOOPBACK),
-        most=lambda: MOST,
-        connect_within_s=connect_within_s,
-        may_go_on=bool,
+    viewers: Viewers[Redacted] = Viewers(
+        IcePolicy(Reach.LOOPBACK), most=lambda: MOST, connect_within_s=connect_within_s
     )
     async with viewer() as somebody, asyncio.TaskGroup() as tasks, viewers.running(tasks):
         yield viewers, await somebody.offer()
@@ -46,15 +48,15 @@ async def test_newcomers_are_let_in_however_many_addresses_sit_there_and_never_c
     async with table() as (viewers, offer):
         for attacker in range(MOST // WAITING):
             for _ in range(WAITING):
-                await viewers.open(offer, f"192.0.2.{attacker}", "anybody")
+                await viewers.open(offer, f"192.0.2.{attacker}", feed())
         assert len(viewers) == MOST
         first = next(iter(viewers._places.values())).session
         for newcomer in range(39):
-            session, _ = await viewers.open(offer, f"198.51.100.{newcomer}", "anybody")
+            session, _ = await viewers.open(offer, f"198.51.100.{newcomer}", feed())
             # It is let in and stays, whatever the others open meanwhile.
             for attacker in range(MOST // WAITING):
                 with contextlib.suppress(TooManyViewers):
-                    await viewers.open(offer, f"192.0.2.{attacker}", "anybody")
+                    await viewers.open(offer, f"192.0.2.{attacker}", feed())
             assert viewers.find(session.id) is session
             assert len(viewers) <= MOST
             await viewers.end(session.id)
@@ -65,16 +67,16 @@ async def test_who_is_connected_never_gives_way(monkeypatch: pytest.MonkeyPatch)
     async with table() as (viewers, offer):
         monkeypatch.setattr(Session, "connected", True)
         for _ in range(MOST):
-            await viewers.open(offer, "192.0.2.1", "anybody")
+            await viewers.open(offer, "192.0.2.1", feed())
         with pytest.raises(TooManyViewers):
-            await viewers.open(offer, "198.51.100.1", "anybody")
+            await viewers.open(offer, "198.51.100.1", feed())
 
 
 async def test_in_a_crowd_there_is_less_time_to_connect() -> None:
     async with table(connect_within_s=3) as (viewers, offer):
         for attacker in range(MOST // WAITING):
             for _ in range(WAITING):
-                await viewers.open(offer, f"192.0.2.{attacker}", "anybody")
+                await viewers.open(offer, f"192.0.2.{attacker}", feed())
         begun = asyncio.get_running_loop().time()
         async with asyncio.timeout(10):
             while len(viewers) > MOST // 2:
@@ -98,5 +100,5 @@ async def test_few_offers_are_worked_on_at_the_same_time(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Session, "answer", counted)
     async with table() as (viewers, offer):
-        await asyncio.gather(*(viewers.open(offer, f"192.0.2.{n}", "anybody") for n in range(10)))
+        await asyncio.gather(*(viewers.open(offer, f"192.0.2.{n}", feed()) for n in range(10)))
         assert most == NEGOTIATIONS

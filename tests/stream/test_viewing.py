@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from aioice import Candidate
 
+from firmware.core.frames import Redacted
+from firmware.stream.feed import RedactedFeed
 from firmware.stream.ice import IcePlan, IcePolicy, Reach
 from firmware.stream.session import Session
-from firmware.stream.viewers import ANYBODY, Viewers
+from firmware.stream.viewers import Viewers
 from tests.fanout.packets import silent_fanout
 from tests.stream.peer import candidates, strip_candidates, viewer
 from tests.stream.rig import HEIGHT, MASK, MASK_RGB, WIDTH, options_of, rig, until
@@ -136,7 +138,7 @@ async def test_remote_addresses_off_loopback_are_refused_in_an_offer() -> None:
 
 async def test_session_counts_what_it_refused() -> None:
     fanout = silent_fanout()
-    session = Session(fanout, IcePlan(("127.0.0.1",), loopback_only=True), ANYBODY)
+    session = Session(RedactedFeed(fanout, "anybody", bool), IcePlan(("127.0.0.1",), loopback_only=True))
     async with viewer() as v:
         offer = await v.offer() + "a=candidate:9 1 udp 1 192.0.2.1 9 typ host\r\n"
         answer = await session.answer(offer)
@@ -203,10 +205,12 @@ async def test_every_setting_serves_a_viewer_on_this_machine(
 
 async def test_sessions_end_by_their_holder_and_nobody_elses() -> None:
     fanout = silent_fanout()
-    viewers = Viewers(fanout, IcePolicy(Reach.LOOPBACK), most=lambda: 8, connect_within_s=10, may_go_on=bool)
+    viewers: Viewers[Redacted] = Viewers(IcePolicy(Reach.LOOPBACK), most=lambda: 8, connect_within_s=10)
     async with viewer() as one, viewer() as two, viewer() as three:
         for peer, holder in ((one, "first"), (two, "second"), (three, "first")):
-            session, answer = await viewers.open(await peer.offer(), "127.0.0.1", holder)
+            session, answer = await viewers.open(
+                await peer.offer(), "127.0.0.1", RedactedFeed(fanout, holder, bool)
+            )
             await peer.take(answer)
             assert session.holder == holder
         assert await viewers.end_of("nobody") == 0

@@ -22,7 +22,9 @@ async def read_object(request: web.Request) -> dict[str, object]:
         raise Refused(HTTPStatus.BAD_REQUEST, f"the body is {exc}") from exc
 
 
-def texts(told: Mapping[str, object], *keys: str, optional: tuple[str, ...] = ()) -> list[str]:
+def texts(
+    told: Mapping[str, object], *keys: str, optional: tuple[str, ...] = (), longest: int = LONGEST_TEXT
+) -> list[str]:
     """Return the texts of an object, in the order of `keys` and `optional` ones (empty where left out).
 
     Raises:
@@ -32,6 +34,6 @@ def texts(told: Mapping[str, object], *keys: str, optional: tuple[str, ...] = ()
     if not told.keys() <= {*keys, *optional}:
         raise Refused(HTTPStatus.BAD_REQUEST, f"send {', '.join((*keys, *optional))} and nothing else")
     for key, value in zip((*keys, *optional), found, strict=True):
-        if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-            raise Refused(HTTPStatus.BAD_REQUEST, f"{key}: send a text of {LONGEST_TEXT} characters at most")
+        if not isinstance(value, str) or len(value) > longest:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"{key}: send a text of {longest} characters at most")
     return [str(value) for value in found]
