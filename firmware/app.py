@@ -124,7 +124,16 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         raw = RawRendition(flow, lambda: opens_encoder(info.width, info.height, info.fps), desk.grants)
         parts.callback(raw.fanout.close)
         told = StreamOptions(settings, options.listen, identity.tls, identity.fingerprint)
-        shown = Shown(fanout, raw.fanout, desk.grants, desk.sessions, desk.audit, lamp)
+        shown = Shown(
+            fanout,
+            raw.fanout,
+            desk.ownership,
+            desk.people,
+            desk.grants,
+            desk.sessions,
+            desk.audit,
+            lamp,
+        )
         seen = await viewing(told, shown, status)
         settings.check(lambda told: read_policy(told.ice_addresses, {}))
         settings.check(lambda told: read_tls(told, listen, identity.tls))

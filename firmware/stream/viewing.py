@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from firmware.access.grants import Grants
+from firmware.access.owner import Ownership
+from firmware.access.people import People
 from firmware.access.sessions import Sessions
 from firmware.audit import Audit
 from firmware.core.frames import Raw, Redacted
@@ -16,7 +18,7 @@ from firmware.status import StatusSource
 from firmware.stream.aiortc_seams import check_seams, keep_quiet
 from firmware.stream.ice import IcePolicy, read_policy
 from firmware.stream.options import StreamOptions
-from firmware.stream.pages import Pages
+from firmware.stream.pages import Facts, Pages
 from firmware.stream.raw import RawRecords, RawWhep
 from firmware.stream.server import Routes
 from firmware.stream.telemetry import Telemetry
@@ -34,6 +36,8 @@ class Shown:
 
     redacted: Fanout[Redacted]
     raw: Fanout[Raw]
+    ownership: Ownership
+    people: People
     grants: Grants
     sessions: Sessions
     audit: Audit
@@ -55,12 +59,10 @@ class Viewing:
             yield
 
 
-def _read(options: StreamOptions) -> tuple[IcePolicy, Pages]:
+def _read(options: StreamOptions) -> IcePolicy:
     check_seams()
     keep_quiet()
-    return read_policy(options.settings().ice_addresses, os.environ), Pages(
-        lambda: options.settings().contact
-    )
+    return read_policy(options.settings().ice_addresses, os.environ)
 
 
 async def viewing(options: StreamOptions, shown: Shown, status: StatusSource) -> Viewing:
@@ -70,7 +72,7 @@ async def viewing(options: StreamOptions, shown: Shown, status: StatusSource) ->
         ConfigError: an option is not valid.
         DriverUnavailable: the installed aiortc or aioice is not the one this release was made for.
     """
-    policy, pages = await asyncio.to_thread(_read, options)
+    policy = await asyncio.to_thread(_read, options)
     within_s = options.connect_within_s
     watchers = Watchers(options.settings, shown.sessions, shown.redacted)
     viewers: Viewers[Redacted] = Viewers(
@@ -81,6 +83,10 @@ async def viewing(options: StreamOptions, shown: Shown, status: StatusSource) ->
         policy, most=lambda: RAW_MOST, connect_within_s=within_s, records=records
     )
     shown.grants.watch(lambda grant: raw_viewers.hurry())
+    facts = Facts(
+        options, shown.ownership, shown.people, shown.sessions, shown.grants, shown.audit, raw_viewers
+    )
+    pages = await asyncio.to_thread(Pages, facts)
     telemetry = Telemetry(shown.redacted, viewers, raw_viewers, watchers, status, options.device)
     raw = RawWhep(raw_viewers, shown.raw, shown.grants)
     return Viewing(viewers, raw_viewers, (pages, Whep("redacted", viewers, watchers), raw, telemetry))

@@ -198,7 +198,15 @@ async def rig(
     try:
         desk = await open_desk(Path(state.name), clock or SystemClock(), chosen.settings())
         chosen = replace(chosen, settings=desk.settings)
-        shown = Shown(fanout, fake.raw_fanout, desk.grants, desk.sessions, desk.audit)
+        shown = Shown(
+            fanout,
+            fake.raw_fanout,
+            desk.ownership,
+            desk.people,
+            desk.grants,
+            desk.sessions,
+            desk.audit,
+        )
         seen = await viewing(chosen, shown, status)
         async with (
             asyncio.TaskGroup() as tasks,

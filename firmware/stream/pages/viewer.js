@@ -14,6 +14,7 @@ const STALL_MS = 8000;
 
 const $ = (id) => document.getElementById(id);
 const video = $("video");
+const rendition = $("live").dataset.rendition;
 const show = (id, value) => { const node = $(id); if (node.textContent !== value) node.textContent = value; };
 
 let session = null;
@@ -37,6 +38,11 @@ function setCurtain(text) {
 }
 
 function setVerdict(verdict, reason) {
+  if (rendition === "raw") {
+    show("badge-text", "Unhidden");
+    show("meaning", "This picture is as the camera sees it. Your grant, and that you look, are recorded.");
+    return;
+  }
   const [label, sentence] = MEANING[verdict] ?? MEANING.unknown;
   $("badge").dataset.verdict = verdict in MEANING ? verdict : "unknown";
   show("badge-text", label);
@@ -81,11 +87,12 @@ async function connect() {
   if (!wanted) return;
   setConnection("connecting", "Connecting");
   setCurtain("Connecting to the camera…");
-  const mine = (session = new WhepSession("/whep/redacted", { onTrack, onState }));
+  const mine = (session = new WhepSession(`/whep/${rendition}`, { onTrack, onState }));
   try {
     await mine.open();
   } catch (error) {
-    if (mine === session) retry(sentence(error.message), error.retryAfterMs);
+    if (mine === session && rendition === "raw") location.assign("/grants");
+    else if (mine === session) retry(sentence(error.message), error.retryAfterMs);
   }
 }
 
@@ -193,6 +200,7 @@ function showStatus(status) {
   show("camera-p95", status.latency_ms.p95 === null ? "?" : status.latency_ms.p95.toFixed(0));
   show("camera-fps", status.released_fps.toFixed(1));
   show("viewers", String(status.viewers));
+  $("raw-banner").hidden = status.raw_viewers === 0;
   show("uptime", duration(status.uptime_s));
   show("device", status.device || "?");
   show("smallest-face", status.smallest.face === null ? "?" : String(status.smallest.face));
@@ -211,7 +219,17 @@ async function poll() {
   }
 }
 
+// What is left of a grant is counted down here and ended by the camera.
+function countDown() {
+  const left = $("left");
+  if (!left) return;
+  const seconds = Math.max(0, Number(left.textContent) - 1);
+  show("left", String(seconds));
+  if (seconds === 0) location.assign("/grants");
+}
+
 async function tick() {
+  countDown();
   await Promise.allSettled([poll(), measure()]);
   setTimeout(tick, 1000);
 }
