@@ -20,6 +20,8 @@ from firmware.core.strict_json import NotStrict
 from firmware.errors import AuditUnwritable, RecordDamaged
 from firmware.ports import KeyStore, SystemClock
 
+KILLS = int(os.environ.get("VEILCAM_KILLS", "10"))
+
 
 class Hands:
     """A clock that a test turns."""
@@ -154,10 +156,11 @@ for n in range(100_000):
 """
 
 
+@pytest.mark.timeout(60 + 2 * KILLS)
 def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path: Path) -> None:
     state, device = tmp_path / "state", tmp_path / "device"
     keys = open_identity(device).keys
-    for _ in range(10):
+    for _ in range(KILLS):
         with subprocess.Popen(
             [sys.executable, "-c", WRITER, str(state), str(device)], stdout=subprocess.PIPE, text=True
         ) as process:

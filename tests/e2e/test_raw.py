@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from tests.stream.peer import Viewer, viewer
 pytestmark = [pytest.mark.models, pytest.mark.timeout(240)]
 
 PASSWORD = "correct horse battery"  # noqa: S105 - a test's
+RESTARTS = int(os.environ.get("VEILCAM_TRIES", "2"))
 PURPOSE = "a bicycle was stolen at nine"
 SECRETS = {"ivy": pyotp.random_base32(), "abe": pyotp.random_base32()}
 
@@ -138,11 +140,43 @@ async def test_raw_is_seen_by_a_grant_and_gone_with_it(tmp_path: Path, model_cac
             async with asyncio.timeout(3):
                 while [name for name in await threads(running.process.pid) if "raw" in name]:
                     await asyncio.sleep(0.05)
-            token = ivy.token
-            await granted(ivy, abe)
-    with camera(state) as running:
-        async with aiohttp.ClientSession() as http, viewer() as v:
-            ivy = Client(http, running.url)
-            ivy.token = token
-            assert await ivy.watch(v, "raw") == 401, "a restart ends log-ins and grants"
-            assert (await ivy.send("GET", "/api/v1/grants"))[0] == 401
+
+
+@pytest.mark.timeout(120 + 30 * RESTARTS)
+async def test_a_killed_camera_sends_nothing_more_and_forgets_every_grant(
+    tmp_path: Path, model_cache: ModelCache
+) -> None:
+    state, token = tmp_path / "state", ""
+    for turn in range(RESTARTS):
+        # Anew, so that codes of this half minute are good again.
+        await asyncio.to_thread(prepare, state)
+        process, url = await asyncio.to_thread(started, state)
+        try:
+            async with aiohttp.ClientSession() as http, viewer() as v, viewer() as late:
+                ivy, abe = Client(http, url), Client(http, url)
+                if turn:
+                    ivy.token = token
+                    assert await ivy.watch(late, "raw") == 401, "a restart ends log-ins and grants"
+                    assert (await ivy.send("GET", "/api/v1/grants"))[0] == 401
+                ivy.token = ""
+                await ivy.log_in("ivy")
+                await abe.log_in("abe")
+                await granted(ivy, abe)
+                token = ivy.token
+                assert await ivy.watch(v, "raw") == 201
+                await v.frame()
+                process.kill()
+                assert await stops(v, asyncio.sleep(0)) < 2
+        finally:
+            process.kill()
+            await asyncio.to_thread(process.wait, 5)
+
+
+def started(state: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start a camera that is to be killed."""
+    run = [sys.executable, "-m", "firmware", "run", "--board", "laptop", "--listen", "127.0.0.1:0"]
+    env = {**os.environ, "VEILCAM_ICE_ADDRESSES": "loopback"}
+    process = subprocess.Popen([*run, "--state", str(state)], stdout=subprocess.PIPE, text=True, env=env)
+    assert process.stdout is not None
+    with process.stdout as out:
+        return process, out.readline().split()[1]

@@ -4,15 +4,25 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import aiohttp
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from firmware.config.model import ModelCache
-from tests.e2e.camera import camera
+from firmware.core.frames import Kind
+from firmware.core.scene import truth
+from tests.e2e.camera import FILL_BGR, TOLERANCE, camera, inner, judge
 from tests.e2e.test_attack import status
+from tests.stream.peer import viewer
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(180)]
 
@@ -118,3 +128,72 @@ def test_a_folder_that_is_none_is_not_made(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "no such folder" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One picture that a viewer got: when, its time in the stream, and who shows in it."""
+
+    at: float
+    pts_s: float
+    blind: bool
+    faces: int
+    bodies: int | None
+    """Bodies of which more than half shows; None where the frame's number cannot be read."""
+
+
+def filled(part: npt.NDArray[np.uint8]) -> float:
+    """Return how much of a part has the mask's colour."""
+    return float((np.abs(part.astype(int) - FILL_BGR) <= TOLERANCE).all(axis=-1).mean())
+
+
+def look_at(frame: av.VideoFrame) -> Seen:
+    bgr = np.asarray(cv2.cvtColor(frame.to_ndarray(format="yuv420p"), cv2.COLOR_YUV2BGR_I420), np.uint8)
+    judged = judge(bgr)
+    bodies = None
+    if judged.number is not None:
+        height, width = bgr.shape[:2]
+        people = [d.box for d in truth(judged.number, 30, width, height) if d.kind is Kind.PERSON]
+        bodies = sum(filled(bgr[inner(box)]) < 0.5 for box in people if box.w > 20)
+    pts_s = float((frame.pts or 0) * (frame.time_base or 0))
+    return Seen(time.monotonic(), pts_s, judged.blind, len(judged.showing), bodies)
+
+
+async def test_what_to_hide_changes_in_the_stream_at_once_without_a_gap(
+    tmp_path: Path, model_cache: ModelCache
+) -> None:
+    state, first = tmp_path / "state", tmp_path / "settings.toml"
+    await asyncio.to_thread(first.write_text, 'hide = "faces"\n')
+    with camera(state, "--settings", str(first)) as running:
+        async with aiohttp.ClientSession() as http, viewer() as v:
+            headers, offer = {"Content-Type": "application/sdp"}, await v.offer()
+            async with http.post(f"{running.url}/whep/redacted", data=offer, headers=headers) as answer:
+                await v.take(await answer.text())
+            frames: list[av.VideoFrame] = []
+            arrived: list[float] = []
+
+            async def take(seconds: float) -> None:
+                until = time.monotonic() + seconds
+                while time.monotonic() < until:
+                    frames.append(await v.frame())
+                    arrived.append(time.monotonic())
+
+            await take(4)
+            changing = asyncio.create_task(
+                asyncio.to_thread(veilcam, "settings", "set", "hide=people", "--state", str(state))
+            )
+            while not changing.done():
+                await take(0.2)
+            assert changing.result().returncode == 0, changing.result().stderr
+            changed = time.monotonic()
+            await take(4)
+    seen = await asyncio.to_thread(lambda: [look_at(frame) for frame in frames])
+    gaps = [later.pts_s - earlier.pts_s for earlier, later in pairwise(seen)]
+    assert max(gaps) < 0.5, "the stream goes on"
+    assert sum(one.faces for one in seen) == 0, "and no face shows, before, after and in between"
+    told = list(zip(arrived, seen, strict=True))
+    before = [one.bodies for at, one in told if at < changed - 2.5 and one.bodies is not None]
+    assert sum(before) > 0, "with faces hidden alone, bodies show"
+    after = [one.bodies for at, one in told if at > changed + 1 and one.bodies is not None]
+    assert after
+    assert sum(after) == 0, "one second after the command has returned, none does"

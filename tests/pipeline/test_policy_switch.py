@@ -1,4 +1,4 @@
-"""Policies that change while the camera runs: every frame is hidden by the policy of its moment."""
+"""Settings that change while the camera runs: every frame is hidden by the policy of its moment."""
 
 from collections.abc import Sequence
 
@@ -36,6 +36,7 @@ STEPS = st.lists(
         st.tuples(st.just("look"), st.sampled_from(sorted(SOURCES))),
         st.tuples(st.just("lose"), st.sampled_from(sorted(SOURCES))),
         st.tuples(st.just("use"), st.sampled_from([policy.name for policy in CHOICES])),
+        st.tuples(st.just("keep"), st.sampled_from("4567")),
     ),
     min_size=30,
     max_size=200,
@@ -59,6 +60,8 @@ def test_whatever_is_switched_and_lost_nobody_is_shown_whom_the_policy_hides(
         if what == "use":
             now = policies[which]
             witness.use(now)
+        elif what == "keep":
+            hold.keep(int(which))
         elif what == "lose":
             witness.lose(which, "lost")
         elif what == "look":
