@@ -233,7 +233,7 @@ class Grants:
     async def _end(self, case: Case, name: str, why: str) -> None:
         if self._open.pop(case.grant.id, None) is None:
             return
-        case.state, case.why, case.end_recorded = State.ENDED, why, False
+        case.state, case.why = State.ENDED, why
         self._ended.append(case)
         self._changed.set()
         for told in self._watchers:
@@ -241,13 +241,14 @@ class Grants:
         await self._record_end(case, name)
 
     async def _record_end(self, case: Case, name: str) -> None:
+        # Before the first await, so that `run` does not record it, too.
+        case.end_recorded = True
         try:
             await self._audit.record(Act.GRANT_ENDED, name, _about(case) | {"why": case.why})
         except AuditUnwritable as exc:
             # It has ended whatever the disk says; `run` tries again.
             logger.warning("the end of a grant is not recorded yet: %s", exc)
-            return
-        case.end_recorded = True
+            case.end_recorded = False
 
     def _over(self, case: Case) -> str | None:
         """Return why a grant or a request is over; None where it is not."""

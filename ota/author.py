@@ -1,0 +1,266 @@
+"""The authors' side: keys, a repository of signed metadata, and bundles.
+
+A repository is a folder: `metadata/` is what is published, `keys/` what is not (PEM, PKCS#8, one file a role;
+a root has three keys of which two have to sign). Signing goes through securesystemslib's signers, so that a
+key in a token signs the same way.
+"""
+
+import hashlib
+import io
+import os
+import secrets
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from securesystemslib.signer import CryptoSigner, Signer
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+
+from ota.bundle import header
+from ota.metadata import ISSUED, PREFIX, ROLES
+from ota.release import Privacy, Release
+from ota.stanza import KEY_BYTES, PublicKey, wrap
+from ota.stream import cipher, seal, sealed_length
+
+ROOT_KEYS, ROOT_THRESHOLD = 3, 2
+VALID = {"root": timedelta(days=365), "timestamp": timedelta(days=30)}
+USUAL = timedelta(days=90)
+PART = 1 << 20
+
+Progress = Callable[[int], object]
+"""Is told of so many bytes more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What the authors say of a version, beside its content."""
+
+    version: str
+    counter: int
+    compatible: tuple[str, ...]
+    privacy: Privacy
+    sbom: bytes = b"{}"
+    needs_counter: int = 0
+    aead: str = "AES-256-GCM"
+
+
+class Repository:
+    """One folder of metadata and keys."""
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.folder = folder
+        self._now = clock
+
+    @property
+    def metadata(self) -> Path:
+        """What is published."""
+        return self.folder / "metadata"
+
+    def create(self) -> None:
+        """Make keys and the first, empty metadata; raises FileExistsError."""
+        (self.folder / "keys").mkdir(parents=True, mode=0o700)
+        self.metadata.mkdir()
+        root = Root(expires=self._expires("root"), consistent_snapshot=True)
+        for role, count in (("root", ROOT_KEYS), *((role, 1) for role in ROLES)):
+            for number in range(1, count + 1):
+                root.add_key(self._make_key(f"{role}-{number}").public_key, role)
+        root.roles["root"].threshold = ROOT_THRESHOLD
+        self._sign_root(Metadata(root), range(1, ROOT_THRESHOLD + 1))
+        self._publish({})
+
+    def files(self, since_root: int = 1) -> dict[str, bytes]:
+        """Return everything that a device needs: later roots, and the newest of the rest."""
+        roots = {
+            path.name: path.read_bytes()
+            for path in self.metadata.glob("*.root.json")
+            if int(path.name.partition(".")[0]) > since_root
+        }
+        names = [
+            "timestamp.json",
+            *(f"{self._version(role)}.{role}.json" for role in ("snapshot", "targets")),
+        ]
+        return roots | {name: (self.metadata / name).read_bytes() for name in names}
+
+    def anchor(self) -> bytes:
+        """Return the first root: what a firmware is built with."""
+        return (self.metadata / "1.root.json").read_bytes()
+
+    def add(self, release: Release) -> None:
+        """Publish a release beside those that are there."""
+        targets = Metadata[Targets].from_bytes(self._newest("targets")).signed.targets
+        path = f"{PREFIX}{release.id}"
+        hashes = {"sha256": release.sealed_sha256}
+        made = TargetFile(release.sealed_length, hashes, path, {"custom": release.told()})
+        self._publish({**targets, path: made})
+
+    def rotate(self, role: str, signers: Sequence[int] = (1, 2)) -> None:
+        """Give a role a new key by a new root; for `root` its first key is replaced."""
+        root = self._root()
+        old = root.signed.roles[role].keyids[0]
+        root.signed.revoke_key(old, role)
+        number = 1 + max(int(p.stem.rpartition("-")[2]) for p in (self.folder / "keys").glob(f"{role}-*.pem"))
+        root.signed.add_key(self._make_key(f"{role}-{number}").public_key, role)
+        root.signed.version += 1
+        root.signed.expires = self._expires("root")
+        self._sign_root(root, (*signers, *([number] if role == "root" else [])))
+        if role != "root":
+            self._publish(Metadata[Targets].from_bytes(self._newest("targets")).signed.targets)
+
+    def _publish(self, targets: Mapping[str, TargetFile]) -> None:
+        """Sign targets, snapshot and timestamp anew, in this order."""
+        number = self._version("targets") + 1
+        signed = Targets(version=number, expires=self._expires("targets"), targets=dict(targets))
+        content = self._write("targets", Metadata(signed))
+        meta = {"targets.json": MetaFile(number, len(content), {"sha256": _sha256(content)})}
+        snapshot = Snapshot(
+            version=self._version("snapshot") + 1, expires=self._expires("snapshot"), meta=meta
+        )
+        content = self._write("snapshot", Metadata(snapshot))
+        stamp = Timestamp(
+            version=self._version("timestamp") + 1,
+            expires=self._expires("timestamp"),
+            snapshot_meta=MetaFile(snapshot.version, len(content), {"sha256": _sha256(content)}),
+            unrecognized_fields={ISSUED: int(self._now().timestamp())},
+        )
+        self._write("timestamp", Metadata(stamp))
+
+    def _write(self, role: str, metadata: Metadata[Any]) -> bytes:
+        keyids = self._root().signed.roles[role].keyids
+        for signer in self._signers(role):
+            if signer.public_key.keyid in keyids:
+                metadata.sign(signer, append=True)
+        content = metadata.to_bytes()
+        name = f"{role}.json" if role == "timestamp" else f"{metadata.signed.version}.{role}.json"
+        (self.metadata / name).write_bytes(content)
+        return content
+
+    def _sign_root(self, root: Metadata[Root], numbers: Sequence[int]) -> None:
+        root.signatures.clear()
+        for number in numbers:
+            root.sign(self._signer(f"root-{number}"), append=True)
+        (self.metadata / f"{root.signed.version}.root.json").write_bytes(root.to_bytes())
+
+    def _root(self) -> Metadata[Root]:
+        return Metadata[Root].from_bytes(self._newest("root"))
+
+    def _newest(self, role: str) -> bytes:
+        return (self.metadata / f"{self._version(role)}.{role}.json").read_bytes()
+
+    def _version(self, role: str) -> int:
+        if role == "timestamp":
+            path = self.metadata / "timestamp.json"
+            return Metadata[Timestamp].from_bytes(path.read_bytes()).signed.version if path.exists() else 0
+        names = self.metadata.glob(f"*.{role}.json")
+        return max((int(path.name.partition(".")[0]) for path in names), default=0)
+
+    def _expires(self, role: str) -> datetime:
+        return (self._now() + VALID.get(role, USUAL)).replace(microsecond=0)
+
+    def _signers(self, role: str) -> Iterator[Signer]:
+        for path in sorted((self.folder / "keys").glob(f"{role}-*.pem")):
+            yield self._signer(path.stem)
+
+    def _signer(self, name: str) -> CryptoSigner:
+        content = (self.folder / "keys" / f"{name}.pem").read_bytes()
+        key = load_pem_private_key(content, None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise TypeError(f"{name}: not an Ed25519 key")
+        return CryptoSigner(key)
+
+    def _make_key(self, name: str) -> CryptoSigner:
+        key = Ed25519PrivateKey.generate()
+        content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path = self.folder / "keys" / f"{name}.pem"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+        return CryptoSigner(key)
+
+
+def build(
+    repository: Repository,
+    notes: Notes,
+    plain: BinaryIO,
+    recipients: Sequence[PublicKey],
+    out: BinaryIO,
+    progress: Progress = lambda size: None,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> Release:
+    """Seal a payload, publish its release, and write the bundle; `plain` and `out` can be sought in.
+
+    With the same `random` and the same keys it writes the same bytes.
+    """
+    length = plain.seek(0, os.SEEK_END)
+    release = Release(
+        id=random(16).hex(),
+        version=notes.version,
+        counter=notes.counter,
+        compatible=notes.compatible,
+        needs_counter=notes.needs_counter,
+        aead=notes.aead,
+        salt=random(16).hex(),
+        plain_length=length,
+        plain_sha256="0" * 64,
+        sealed_length=sealed_length(length),
+        sealed_sha256="0" * 64,
+        privacy=notes.privacy,
+        sbom_sha256=_sha256(notes.sbom),
+        recipients=(),
+    )
+    key = random(KEY_BYTES)
+    # Twice: the header, which is signed, says what the payload behind it is; nothing large is kept in memory.
+    digests = _digests(release, key, plain, progress)
+    wrapped = tuple(wrap(key, public, release.binding) for public in recipients)
+    release = replace(release, plain_sha256=digests[0], sealed_sha256=digests[1], recipients=wrapped)
+    repository.add(release)
+    out.write(header(repository.files(), notes.sbom))
+    plain.seek(0)
+    for chunk in seal(cipher(release, key), plain.read):
+        out.write(chunk)
+        progress(len(chunk))
+    return release
+
+
+def _digests(release: Release, key: bytes, plain: BinaryIO, progress: Progress) -> tuple[str, str]:
+    plain_hash, sealed_hash = hashlib.sha256(), hashlib.sha256()
+    plain.seek(0)
+
+    def read(size: int) -> bytes:
+        part = plain.read(size)
+        plain_hash.update(part)
+        return part
+
+    for chunk in seal(cipher(release, key), read):
+        sealed_hash.update(chunk)
+        progress(len(chunk))
+    return plain_hash.hexdigest(), sealed_hash.hexdigest()
+
+
+def pack(folder: Path, out: BinaryIO) -> None:
+    """Write a folder as a tar (POSIX.1-2001), the same whoever packs it: sorted, no times, no owners.
+
+    Only folders, files and links inside are packed; a file is executable or not, and nothing else.
+    """
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted(folder.rglob("*")):
+            info = tar.gettarinfo(str(path), path.relative_to(folder).as_posix())
+            info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
+            info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+            if info.isreg():
+                with path.open("rb") as file:
+                    tar.addfile(info, file)
+            elif info.isdir() or info.issym():
+                tar.addfile(info, io.BytesIO())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
