@@ -103,8 +103,11 @@ class Repository:
         made = TargetFile(release.sealed_length, hashes, path, {"custom": release.told()})
         self._publish({**targets, path: made})
 
-    def rotate(self, role: str, signers: Sequence[int] = (1, 2)) -> None:
-        """Give a role a new key by a new root; for `root` its first key is replaced."""
+    def rotate(self, role: str, signers: Sequence[int] | None = None) -> None:
+        """Give a role a new key by a new root, for `root` in the place of its oldest.
+
+        Every root key that is here signs, or those of these numbers: old keys let go, new ones take over.
+        """
         root = self._root()
         old = root.signed.roles[role].keyids[0]
         root.signed.revoke_key(old, role)
@@ -112,7 +115,8 @@ class Repository:
         root.signed.add_key(self._make_key(f"{role}-{number}").public_key, role)
         root.signed.version += 1
         root.signed.expires = self._expires("root")
-        self._sign_root(root, (*signers, *([number] if role == "root" else [])))
+        here = sorted(int(p.stem.rpartition("-")[2]) for p in (self.folder / "keys").glob("root-*.pem"))
+        self._sign_root(root, here if signers is None else signers)
         if role != "root":
             self._publish(Metadata[Targets].from_bytes(self._newest("targets")).signed.targets)
 
