@@ -24,6 +24,7 @@ VeilcamError
 │   ├── StateInUse                 the person stops the other camera               61
 │   └── AuditUnwritable            the person frees space; until then no raw       62
 ├── RecordDamaged                  whoever answers for the camera looks into it    63
+├── UpdateError                    whoever made the update mends it                80
 ├── EncoderFailed                  systemd restarts the camera                     70
 └── EndOfSource                    nobody: a clip that is not to loop is over      0
 
@@ -180,6 +181,12 @@ class EncoderFailed(VeilcamError):
     """The encoder refused a picture."""
 
     exit_code = 70
+
+
+class UpdateError(VeilcamError):
+    """An update is refused; the text begins with a code for programs."""
+
+    exit_code = 80
 
 
 class EndOfSource(VeilcamError):

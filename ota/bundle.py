@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from ota.errors import Code, UpdateRefused
+from ota.release import Release, digest
 from ota.strict import load
 
 MAGIC = b"veilcam-update-1\n"
@@ -49,6 +50,12 @@ def read_bundle(file: BinaryIO) -> UnverifiedBundle:
         raise UpdateRefused(Code.MALFORMED, "the header is not one of an update")
     decoded = {name: _bytes(text) for name, text in files.items()}
     return UnverifiedBundle(decoded, _bytes(told["sbom"]), len(MAGIC) + 4 + length)
+
+
+def require_bill(bundle: UnverifiedBundle, release: Release) -> None:
+    """Raise UpdateRefused where the bill of materials is not the one that was signed."""
+    if digest(bundle.sbom) != release.sbom_sha256:
+        raise UpdateRefused(Code.CORRUPT, "the bill of materials is not the one that was signed")
 
 
 def header(files: Mapping[str, bytes], sbom: bytes) -> bytes:

@@ -58,6 +58,19 @@ def unpack(
         raise UpdateRefused(Code.CORRUPT, "the payload is not the one that was signed")
 
 
+def require_sealed(verified: VerifiedRelease, sealed: Reads, progress: Callable[[int], object]) -> None:
+    """Read a whole payload and hold it against what was signed, without a key; raises UpdateRefused."""
+    found, length = hashlib.sha256(), 0
+    while part := sealed(CHUNK):
+        found.update(part)
+        length += len(part)
+        progress(len(part))
+        if length > verified.release.sealed_length:
+            break
+    if (found.hexdigest(), length) != (verified.release.sealed_sha256, verified.release.sealed_length):
+        raise UpdateRefused(Code.CORRUPT, "the payload is not the one that was signed")
+
+
 def _resealed(begun: Begun, release: Release, aead: Aead) -> Iterator[tuple[bytes, bytes]]:
     """Yield each chunk that was written, and what it was sealed to: so both digests go on from there."""
     if not 0 <= begun.chunks * CHUNK < max(1, release.plain_length):

@@ -24,6 +24,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "users": "the accounts of a camera",
         "grants": "who may see the raw picture, and an end to it",
         "audit": "show, prove and export the record of who did what",
+        "ota": "build, verify and install updates",
         "models": "list, fetch and verify model files",
         "doctor": "what this machine has and lacks",
     }
@@ -41,8 +42,8 @@ def build(verbs: Collection[str]) -> argparse.ArgumentParser:
         prog="veilcam",
         description="Privacy camera: people are hidden on the device before any picture leaves it.",
         epilog="Exit status: 0 success, 2 wrong use, 1x a file or what a camera refuses, 20 a driver or "
-        "package, 3x the camera or clip, 4x model files, 5x a detector, 6x the output, 70 the encoder; the "
-        "line on standard error says what to do.",
+        "package, 3x the camera or clip, 4x model files, 5x a detector, 6x the output, 70 the encoder, "
+        "80 an update; the line on standard error says what to do.",
     )
     table = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb, line in VERBS.items():

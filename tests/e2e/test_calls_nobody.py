@@ -2,6 +2,8 @@
 
 import argparse
 import asyncio
+import base64
+import io
 import re
 import subprocess
 import sys
@@ -21,6 +23,10 @@ from firmware.cli.parser import VERBS, build
 from firmware.config.model import ModelCache, load_manifests
 from firmware.desk import open_desk
 from firmware.ports import SystemClock
+from ota.author import Notes, Repository
+from ota.author import build as build_update
+from ota.release import Privacy
+from ota.stanza import read_public
 from tests.e2e.watched import Room, Told, Watched, room
 
 pytestmark = pytest.mark.timeout(120)
@@ -43,6 +49,13 @@ QUICK = (
     "audit export {out}/record --state {out}",
     "audit verify --state {told}/state",
     "settings set contact=me --state {out}",
+    "ota keys create {out}/repository",
+    "ota keys rotate {told}/repository targets",
+    "ota keys device --state {told}/state",
+    "ota build {input} {out}/bundle --repository {told}/repository --version 2 --counter 2 --board laptop"
+    " --recipient {key}",
+    "ota inspect {told}/bundle",
+    "ota verify {told}/bundle --anchor {told}/repository/metadata/1.root.json --board laptop",
     "boards list",
     "boards check",
     "models list",
@@ -134,12 +147,23 @@ def test_a_verb_calls_nobody_and_leaves_nothing(
     desk = asyncio.run(open_desk(told / "state", SystemClock()))
     desk.people.put(new_person("eve", ["viewer"], "correct horse"))
     (told / "settings.toml").write_text('contact = "me"')
-    words = [word.format(input=media, out=out, told=told) for word in verb.split()]
+    key = base64.b64encode(desk.identity.keys.exchange_public).decode()
+    Repository(told / "repository").create()
+    with (told / "bundle").open("wb") as bundle:
+        notes = Notes("1", 1, ("laptop",), Privacy("0" * 64, 0))
+        build_update(
+            Repository(told / "repository"),
+            notes,
+            io.BytesIO(b"x"),
+            [read_public(desk.identity.keys.exchange_public)],
+            bundle,
+        )
+    words = [word.format(input=media, out=out, told=told, key=key) for word in verb.split()]
     seen = alone.veilcam(*words, VEILCAM_CACHE=str(cache), **env).seen()
     assert seen.status == 0, seen.output
     others = [call for call in seen.calls if not OWN_CAMERA.fullmatch(call)]
     assert (others, seen.heard) == ([], [])
-    assert seen.strange_files(Told((out, told / "state", cache))) == []
+    assert seen.strange_files(Told((out, told, cache))) == []
 
 
 @pytest.mark.models

@@ -69,12 +69,13 @@ class Seen:
         """Return what was made, changed or removed outside the folders the command was told."""
         known = (*told.folders, Path("/dev/null"))
         strange = {p for p in self.written if not any(p.is_relative_to(folder) for folder in known)}
-        return sorted(path for path in strange if not is_semaphore(path))
+        return sorted(path for path in strange if not is_memory(path))
 
 
-def is_semaphore(path: Path) -> bool:
-    """Tell a lock in memory, as tqdm makes one for its progress bar: it holds no data and is unlinked."""
-    return path.parent == Path("/dev", "shm") and path.name.startswith("sem.")
+def is_memory(path: Path) -> bool:
+    """Tell what lies in memory and is gone by now: tqdm's lock, and what the verifier of updates works in."""
+    ours = path.parts[:3] == ("/", "dev", "shm") and path.parts[3].startswith(("sem.", "veilcam-tuf-"))
+    return ours and not path.exists()
 
 
 def called(line: str) -> Iterator[str]:

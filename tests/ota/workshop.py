@@ -13,7 +13,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata
 
 from ota.author import Notes, Repository, build
-from ota.bundle import read_bundle
+from ota.bundle import read_bundle, require_bill
 from ota.metadata import Floor, Here, VerifiedRelease, verify
 from ota.release import Privacy, Release
 from ota.stanza import KeyInMemory, PrivateKey
@@ -77,6 +77,7 @@ class Workshop:
         file = io.BytesIO(bundle)
         unverified = read_bundle(file)
         verified = self.verify(dict(unverified.files), boards=boards)
+        require_bill(unverified, verified.release)
         out = io.BytesIO()
         unpack(verified, KeyInMemory(key or self.key), file.read, out.write)
         return out.getvalue()
