@@ -34,8 +34,9 @@ from firmware.stream.control import serve_control
 from firmware.stream.ice import read_policy
 from firmware.stream.listen import read_listen, read_tls
 from firmware.stream.options import StreamOptions
-from firmware.stream.server import ServedAddress, serve
+from firmware.stream.server import ServedAddress, answers, serve
 from firmware.stream.viewing import Shown, viewing
+from firmware.update.trial import Trial
 
 logger = logging.getLogger(__name__)
 
@@ -146,6 +147,8 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         tasks.create_task(flow.run())
         tasks.create_task(raw.run())
         tasks.create_task(desk.grants.run())
+        trial = Trial(options.state, identity, (profile.name,), clock)
+        tasks.create_task(trial.run(status, lambda: answers(served.url)))
         tasks.create_task(anchored(desk.audit, identity.keys, syslog_of(settings)))
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))

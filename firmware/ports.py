@@ -119,6 +119,10 @@ class KeyStore(Protocol):
         """Return an Ed25519 signature, 64 bytes."""
         ...
 
+    def unwrap(self, wrapped: bytes, info: bytes) -> bytes:
+        """Open what was sealed for the X25519 key by HPKE; raises InvalidTag, ValueError."""
+        ...
+
 
 class Lamp(Protocol):
     """Says to whoever stands before the camera that somebody sees the raw picture."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeGuard, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,6 +29,8 @@ from firmware.state import written
 K = TypeVar("K", Ed25519PrivateKey, X25519PrivateKey, EllipticCurvePrivateKey)
 Fits: TypeAlias = Callable[[object], TypeGuard[K]]
 """Tells whether a key is of the kind that a file must hold."""
+
+HPKE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 SIGNING, EXCHANGE, TLS = "signing.key", "exchange.key", "tls.key"
 
@@ -54,6 +57,10 @@ class FileKeyStore:
     def sign(self, message: bytes) -> bytes:
         """Return the device's Ed25519 signature (64 bytes) of a message."""
         return self._signing.sign(message)
+
+    def unwrap(self, wrapped: bytes, info: bytes) -> bytes:
+        """Open what was sealed for the X25519 key (HPKE, RFC 9180); raises InvalidTag, ValueError."""
+        return HPKE.decrypt(wrapped, self._exchange, info)
 
     @property
     def tls_key(self) -> EllipticCurvePrivateKey:

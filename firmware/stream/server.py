@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from aiohttp import web
+from aiohttp import ClientError, ClientSession, ClientTimeout, web
 
 from firmware.stream.admission import Admission, add_security_headers, admit
 from firmware.stream.door import Door
@@ -19,6 +19,7 @@ from firmware.stream.remote import PROXIES
 from firmware.stream.visitor import attend, receiving
 
 SHUTDOWN_S = 2.0
+ANSWER_S = 5.0
 MAX_BODY = 64 * 1024
 """Bytes of any request's body."""
 
@@ -89,3 +90,15 @@ def _server_of(runner: web.AppRunner) -> web.Server:
     if runner.server is None:
         raise RuntimeError("the runner has not been set up")
     return runner.server
+
+
+async def answers(url: str) -> bool:
+    """Say whether a camera answers at its own address; whose certificate it has is not asked."""
+    try:
+        async with (
+            ClientSession(timeout=ClientTimeout(total=ANSWER_S)) as http,
+            http.get(f"{url}/healthz", ssl=False) as answer,
+        ):
+            return answer.status == 200
+    except (ClientError, TimeoutError, OSError):
+        return False

@@ -17,13 +17,16 @@ import cv2
 import numpy as np
 import pytest
 
+from firmware.access.identity import Identity
 from firmware.access.keyfile import make_owner_key
 from firmware.access.people import new_person
 from firmware.cli.parser import VERBS, build
 from firmware.config.model import ModelCache, load_manifests
+from firmware.core.policy import PEOPLE
 from firmware.desk import open_desk
 from firmware.ports import SystemClock
-from ota.author import Notes, Repository
+from firmware.update.device import trust
+from ota.author import Notes, Repository, pack
 from ota.author import build as build_update
 from ota.release import Privacy
 from ota.stanza import read_public
@@ -56,6 +59,11 @@ QUICK = (
     " --recipient {key}",
     "ota inspect {told}/bundle",
     "ota verify {told}/bundle --anchor {told}/repository/metadata/1.root.json --board laptop",
+    "ota trust {told}/repository/metadata/1.root.json --state {out}",
+    "ota install {told}/bundle --state {told}/state",
+    "ota status --state {told}/state",
+    "ota confirm --state {told}/state",
+    "ota rollback --state {told}/state",
     "boards list",
     "boards check",
     "models list",
@@ -125,10 +133,23 @@ def until(met: Callable[[], object], seconds: float) -> bool:
     return bool(met())
 
 
+def prepare_update(told: Path, identity: Identity) -> None:
+    """Make a repository that the device trusts, and a bundle of nothing for it."""
+    repository, plain = Repository(told / "repository"), io.BytesIO()
+    repository.create()
+    trust(told / "state", repository.anchor())
+    (told / "version").mkdir()
+    pack(told / "version", plain)
+    notes = Notes("1", 1, ("laptop",), Privacy(PEOPLE.digest, 10_000))
+    with (told / "bundle").open("wb") as bundle:
+        build_update(repository, notes, plain, [read_public(identity.keys.exchange_public)], bundle)
+
+
 def test_no_verb_is_left_out() -> None:
     assert {leaf for leaf in leaves(build(VERBS)) if not any(case.startswith(leaf) for case in QUICK)} == {
         "run",
         "grants revoke",  # of a running camera: tests/e2e/test_raw.py
+        "ota boot",  # becomes another program: tests/e2e/test_update.py
     }
 
 
@@ -148,16 +169,7 @@ def test_a_verb_calls_nobody_and_leaves_nothing(
     desk.people.put(new_person("eve", ["viewer"], "correct horse"))
     (told / "settings.toml").write_text('contact = "me"')
     key = base64.b64encode(desk.identity.keys.exchange_public).decode()
-    Repository(told / "repository").create()
-    with (told / "bundle").open("wb") as bundle:
-        notes = Notes("1", 1, ("laptop",), Privacy("0" * 64, 0))
-        build_update(
-            Repository(told / "repository"),
-            notes,
-            io.BytesIO(b"x"),
-            [read_public(desk.identity.keys.exchange_public)],
-            bundle,
-        )
+    prepare_update(told, desk.identity)
     words = [word.format(input=media, out=out, told=told, key=key) for word in verb.split()]
     seen = alone.veilcam(*words, VEILCAM_CACHE=str(cache), **env).seen()
     assert seen.status == 0, seen.output

@@ -19,7 +19,8 @@ HARDWARE = "Hardware packages live in drivers only"
 WEB = "Web and media packages live in the stream only"
 SET_UP = "Set-up converts models and runs none"
 KEYS = "Keys are access's alone"
-ALL = {ROOMS, FORMAT_ALONE, FORMAT_KNOWN, RAW, DRIVERS, HARDWARE, WEB, SET_UP, KEYS}
+UPDATE = "The update agent handles no web and no pixels"
+ALL = {ROOMS, FORMAT_ALONE, FORMAT_KNOWN, RAW, DRIVERS, HARDWARE, WEB, SET_UP, KEYS, UPDATE}
 
 CASES = {
     "a new room that holds raw pictures and runs models": (
@@ -41,6 +42,7 @@ CASES = {
     ),
     "a camera room of the web": ({"firmware/pipeline/sneaky.py": "import aiohttp"}, {HARDWARE}),
     "a stream that runs models": ({"firmware/stream/sneaky.py": "import onnxruntime"}, {WEB}),
+    "an update agent that knows the web": ({"firmware/update/sneaky.py": "import aiohttp"}, {UPDATE}),
     "a set-up that runs models": ({"firmware/provision/sneaky.py": "import onnxruntime"}, {SET_UP}),
     "an access that knows the web": ({"firmware/access/sneaky.py": "import aiohttp"}, {KEYS}),
     "a configuration that handles keys": ({"firmware/config/sneaky.py": "import cryptography"}, {HARDWARE}),

@@ -225,7 +225,7 @@ async def test_nothing_in_the_description_leads_to_it(who: str, tmp_path: Path) 
         told, _ = await running.communicate()
         assert running.returncode == 0, told.decode()[-6000:]
         assert "raw.begun" not in [what for what, _, _ in await acts(h.rig)]
-        assert len(h.rig.desk.people.all()) >= 3
+        assert any("owner" in person.roles for person in h.rig.desk.people.all())
         if EXAMPLES != "8":
             sys.stdout.write(told.decode()[-600:])
 

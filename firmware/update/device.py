@@ -1,0 +1,81 @@
+"""Opens the update agent of one state folder: its records, its slots, its key, and what it trusts."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+from firmware.access.identity import Identity
+from firmware.core.policy import PEOPLE
+from firmware.errors import OutputError, UpdateError
+from firmware.ports import Clock
+from firmware.state import locked, written
+from firmware.update.agent import Agent, Device
+from firmware.update.record import FOLDER, Records
+from firmware.update.slots import DirectorySlots
+from ota.release import Privacy
+from ota.stanza import X25519, name_of
+
+ANCHOR = "anchor.json"
+SLOTS = "slots"
+RECALL = 9_900
+"""What this version's self-test has to find, of 10,000; see `trial`."""
+
+
+class DeviceKey:
+    """The device's X25519 key as updates are sealed for it; it never leaves its store."""
+
+    kem = X25519
+
+    def __init__(self, identity: Identity) -> None:
+        self._keys = identity.keys
+        self.recipient = name_of(X25519PublicKey.from_public_bytes(identity.keys.exchange_public))
+
+    def unwrap(self, wrapped: bytes, info: bytes) -> bytes:
+        """Return what was wrapped; raises InvalidTag, ValueError."""
+        return self._keys.unwrap(wrapped, info)
+
+
+@contextmanager
+def update_agent(state: Path, identity: Identity, boards: Sequence[str], clock: Clock) -> Iterator[Agent]:
+    """Open the agent and hold its lock for the length of the block, beside a camera that runs.
+
+    Raises:
+        UpdateError: another process holds it.
+        IdentityDamaged: both records are damaged.
+        OutputError: the folder cannot be written.
+    """
+
+    def refuse() -> None:
+        raise UpdateError("BUSY: another update is under way; try again when it is done")
+
+    folder = state / FOLDER
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(folder / "lock", refuse):
+            anchor = folder / ANCHOR
+            trusted = anchor.read_bytes() if anchor.exists() else b""
+            device = Device(trusted, boards, DeviceKey(identity), Privacy(PEOPLE.digest, RECALL))
+            yield Agent(device, Records(state, identity.keys), DirectorySlots(state / SLOTS), clock)
+    except OSError as exc:
+        raise OutputError(
+            f"{exc.filename or folder}: {exc.strerror}; free space, or mend its permissions"
+        ) from exc
+
+
+def trust(state: Path, anchor: bytes) -> str:
+    """Keep the root that updates are verified from, once; returns its SHA-256.
+
+    Raises:
+        UpdateError: there is one already, and it is another.
+    """
+    path = state / FOLDER / ANCHOR
+    if path.exists() and path.read_bytes() != anchor:
+        raise UpdateError(
+            f"{path}: this camera trusts another root; roots follow one another by signed updates alone"
+        )
+    with written(path, private=True) as part:
+        part.write_bytes(anchor)
+    return hashlib.sha256(anchor).hexdigest()

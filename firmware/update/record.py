@@ -1,0 +1,134 @@
+"""Where an update is, and the floor: two records that are written in turn, so that one is always whole.
+
+Each has a number, a CRC-32 against damage and an HMAC-SHA256 by a key that only this device's identity can
+make: a record of another device, or one that somebody edited, is none. The whole one with the higher number
+counts. Where both are damaged there is no floor to hold updates against, and that is an error, never a start
+from nothing: a missing record and a damaged one are told apart.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from firmware.core.strict_json import NotStrict, read_json
+from firmware.errors import IdentityDamaged
+from firmware.ports import KeyStore
+from firmware.state import written
+from ota.metadata import Floor
+
+FOLDER = "update"
+NAMES = ("record.0", "record.1")
+LONGEST = 4 << 20
+MOST_QUARANTINED = 64
+
+
+class Phase(StrEnum):
+    """How far an update is."""
+
+    IDLE = "idle"
+    WRITTEN = "written"
+    ARMED = "armed"
+    TRIAL = "trial"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One moment of the update; `version`, `release` and `counter` are of what is being installed."""
+
+    phase: Phase = Phase.IDLE
+    release: str = ""
+    version: str = ""
+    counter: int = 0
+    floor: Floor = field(default_factory=Floor)
+    quarantined: tuple[str, ...] = ()
+    """Releases that were tried and did not work; none is tried again."""
+    last: str = ""
+    """One sentence about how the last update went."""
+
+
+class Records:
+    """Both records of one state folder; its methods wait for the disk."""
+
+    def __init__(self, state: Path, keys: KeyStore) -> None:
+        """Open them; raises IdentityDamaged where both are damaged."""
+        self._folder = state / FOLDER
+        # Ed25519 has one signature for a message: so this is a secret that only this device can make.
+        self._key = hashlib.sha256(keys.sign(b"veilcam update record 1\n")).digest()
+        found = [self._read(name) for name in NAMES]
+        whole = [one for one in found if one is not None]
+        if not whole and any((self._folder / name).exists() for name in NAMES):
+            raise IdentityDamaged(
+                f"{self._folder}: both records of updates are damaged; put one back from a copy"
+            )
+        self._number, self._now = max(whole, key=lambda one: one[0], default=(0, Record()))
+
+    @property
+    def now(self) -> Record:
+        """The record that counts."""
+        return self._now
+
+    def write(self, **changes: Any) -> Record:
+        """Write a changed record over the older one; raises OutputError, and then the other still counts."""
+        record, number = replace(self._now, **changes), self._number + 1
+        body = json.dumps({"number": number, **_told(record)}, sort_keys=True).encode()
+        seal = hmac.new(self._key, body, hashlib.sha256).hexdigest()
+        content = b"%08x %s\n%s" % (zlib.crc32(body), seal.encode(), body)
+        with written(self._folder / NAMES[number % 2], private=True) as part:
+            part.write_bytes(content)
+        self._number, self._now = number, record
+        return record
+
+    def _read(self, name: str) -> tuple[int, Record] | None:
+        """Return the number and the record of a whole file; None where it is none."""
+        try:
+            head, _, body = (self._folder / name).read_bytes().partition(b"\n")
+            checksum, _, seal = head.decode("ascii").partition(" ")
+            expected = hmac.new(self._key, body, hashlib.sha256).hexdigest()
+            if int(checksum, 16) != zlib.crc32(body) or not hmac.compare_digest(seal, expected):
+                return None
+            told = read_json(body, LONGEST)
+            return _number(told), _record(told)
+        except (OSError, NotStrict, ValueError, KeyError, TypeError):
+            return None
+
+
+def _told(record: Record) -> dict[str, object]:
+    floor = record.floor
+    return {
+        "phase": record.phase.value,
+        "release": record.release,
+        "version": record.version,
+        "counter": record.counter,
+        "root": base64.b64encode(floor.root).decode(),
+        "versions": dict(floor.versions),
+        "floor_counter": floor.counter,
+        "time_s": floor.time_s,
+        "quarantined": list(record.quarantined),
+        "last": record.last,
+    }
+
+
+def _number(told: Mapping[str, Any]) -> int:
+    return int(told["number"])
+
+
+def _record(told: Mapping[str, Any]) -> Record:
+    versions = {str(role): int(version) for role, version in told["versions"].items()}
+    root = base64.b64decode(told["root"])
+    return Record(
+        Phase(told["phase"]),
+        str(told["release"]),
+        str(told["version"]),
+        int(told["counter"]),
+        Floor(root, versions, int(told["floor_counter"]), int(told["time_s"])),
+        tuple(map(str, told["quarantined"])),
+        str(told["last"]),
+    )
