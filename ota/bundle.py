@@ -11,15 +11,24 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 from ota.errors import Code, UpdateRefused
 from ota.release import Release, digest
+from ota.stream import Source
 from ota.strict import load
 
 MAGIC = b"veilcam-update-1\n"
 LONGEST_HEADER = 16 << 20
 MOST_FILES = 80
+
+
+class BundleFile(Source, Protocol):
+    """A bundle that is read from its beginning to its end, once."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes, none at the end."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,7 @@ class UnverifiedBundle:
     payload: int
 
 
-def read_bundle(file: BinaryIO) -> UnverifiedBundle:
+def read_bundle(file: BundleFile) -> UnverifiedBundle:
     """Read the header and leave the file at the payload; raises UpdateRefused."""
     magic = file.read(len(MAGIC))
     if magic != MAGIC:

@@ -7,7 +7,7 @@ has been checked.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -25,6 +25,14 @@ Reads: TypeAlias = Callable[[int], bytes]
 """Returns at most so many bytes, and none at the end, as a file's `read`."""
 
 
+class Source(Protocol):
+    """What a payload is read from, such as a file."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Read into the memory given; returns how much, 0 at the end."""
+        ...
+
+
 def cipher(release: Release, key: bytes) -> Aead:
     """Return the cipher of one update's payload."""
     made = HKDF(SHA256(), 32, bytes.fromhex(release.salt), release.binding("")).derive(key)
@@ -38,44 +46,53 @@ def sealed_length(plain: int) -> int:
 
 def seal(aead: Aead, plain: Reads) -> Iterator[bytes]:
     """Yield the sealed chunks of a payload."""
-    number, chunk = 0, whole(plain, CHUNK)
+    number, chunk = 0, _whole(plain, CHUNK)
     while True:
-        after = whole(plain, CHUNK) if len(chunk) == CHUNK else b""
-        yield seal_chunk(aead, number, chunk, last=not after)
+        after = _whole(plain, CHUNK) if len(chunk) == CHUNK else b""
+        yield aead.encrypt(_nonce(number, last=not after), chunk, None)
         if not after:
             return
         number, chunk = number + 1, after
 
 
-def seal_chunk(aead: Aead, number: int, plain: bytes, *, last: bool) -> bytes:
-    """Return one chunk, sealed."""
-    return aead.encrypt(_nonce(number, last=last), plain, None)
-
-
-def unseal(aead: Aead, sealed: Reads, length: int, begin: int = 0) -> Iterator[bytes]:
+def unseal(aead: Aead, sealed: Source, length: int, begin: int = 0) -> Iterator[memoryview]:
     """Yield the chunks of a payload of `length` sealed bytes, from chunk `begin` on.
+
+    All are in the same memory: one is gone when the next is asked for. A fresh megabyte each time would cost
+    the kernel more than its decryption costs.
 
     Raises:
         UpdateRefused: CORRUPT, where a chunk is not what was sealed, missing, or one too many.
     """
     chunks = max(1, -(-length // SEALED))
+    content, plain = memoryview(bytearray(SEALED)), memoryview(bytearray(CHUNK))
     for number in range(begin, chunks):
         last = number == chunks - 1
         size = length - number * SEALED if last else SEALED
-        content = whole(sealed, size)
+        found = fill(sealed, content[:size])
         try:
-            yield aead.decrypt(_nonce(number, last=last), content, None)
+            room = plain[: max(0, found - TAG)]
+            aead.decrypt_into(_nonce(number, last=last), content[:found], None, room)
         except (InvalidTag, ValueError) as exc:
             raise UpdateRefused(Code.CORRUPT, f"chunk {number} of {chunks} is not what was sealed") from exc
-    if sealed(1):
+        yield room
+    if fill(sealed, content[:1]):
         raise UpdateRefused(Code.CORRUPT, "something follows the last chunk")
+
+
+def fill(source: Source, room: memoryview) -> int:
+    """Read until there is no room or nothing more; returns how much that was."""
+    done = 0
+    while done < len(room) and (more := source.readinto(room[done:])):
+        done += more
+    return done
 
 
 def _nonce(number: int, *, last: bool) -> bytes:
     return number.to_bytes(11) + (b"\x01" if last else b"\x00")
 
 
-def whole(reads: Reads, size: int) -> bytes:
+def _whole(reads: Reads, size: int) -> bytes:
     """Read exactly so many bytes, or what there is before the end."""
     parts, left = [], size
     while left and (part := reads(left)):

@@ -1,18 +1,20 @@
 """Verify, decrypt and hand on, in one pass over the payload and in the memory of two chunks.
 
-Every chunk is authentic before it is handed on. That the whole is what was signed (both digests and
-lengths) is known at the end: whoever takes chunks keeps them apart until then.
+Every chunk is authentic before it is handed on, under a key that the release binds to itself. That whoever
+had that key, another recipient say, has not sealed something else is known at the end, by the signed digest
+of the plain payload: whoever takes chunks keeps them apart until then. The digest of the sealed payload is
+for those who have no key, such as mirrors and `require_sealed`: here it would be the same work twice.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ota.errors import Code, UpdateRefused
 from ota.metadata import VerifiedRelease
-from ota.release import CHUNK, Release
+from ota.release import CHUNK
 from ota.stanza import Opens, unwrap
-from ota.stream import Aead, Reads, cipher, seal_chunk, unseal, whole
+from ota.stream import Source, cipher, fill, unseal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,61 +22,47 @@ class Begun:
     """What an interrupted pass has handed on: so many whole chunks, to be read again from `plain`."""
 
     chunks: int
-    plain: Reads
+    plain: Source
 
 
 def unpack(
     verified: VerifiedRelease,
     keys: Opens,
-    sealed: Reads,
-    write: Callable[[bytes], object],
+    sealed: Source,
+    write: Callable[[memoryview], object],
     begun: Begun | None = None,
 ) -> None:
     """Hand the payload's plain chunks to `write`; `sealed` reads on from where `begun` ended.
+
+    What `write` is given is good until it returns.
 
     Raises:
         UpdateRefused: NOT_FOR_ME before anything is written; CORRUPT where it is not as signed.
     """
     release = verified.release
     aead = cipher(release, unwrap(release, keys))
-    plain_hash, sealed_hash = hashlib.sha256(), hashlib.sha256()
-    first = 0
+    found, first = hashlib.sha256(), 0
     if begun is not None:
         first = begun.chunks
-        for plain, again in _resealed(begun, release, aead):
-            plain_hash.update(plain)
-            sealed_hash.update(again)
-
-    def read(size: int) -> bytes:
-        part = sealed(size)
-        sealed_hash.update(part)
-        return part
-
-    for chunk in unseal(aead, read, release.sealed_length, first):
-        plain_hash.update(chunk)
+        room = memoryview(bytearray(CHUNK))
+        for _ in range(first):
+            found.update(room[: fill(begun.plain, room)])
+    for chunk in unseal(aead, sealed, release.sealed_length, first):
+        found.update(chunk)
         write(chunk)
-    found = (plain_hash.hexdigest(), sealed_hash.hexdigest())
-    if found != (release.plain_sha256, release.sealed_sha256):
+    if found.hexdigest() != release.plain_sha256:
         raise UpdateRefused(Code.CORRUPT, "the payload is not the one that was signed")
 
 
-def require_sealed(verified: VerifiedRelease, sealed: Reads, progress: Callable[[int], object]) -> None:
+def require_sealed(verified: VerifiedRelease, sealed: Source, progress: Callable[[int], object]) -> None:
     """Read a whole payload and hold it against what was signed, without a key; raises UpdateRefused."""
     found, length = hashlib.sha256(), 0
-    while part := sealed(CHUNK):
-        found.update(part)
-        length += len(part)
-        progress(len(part))
+    room = memoryview(bytearray(CHUNK))
+    while part := fill(sealed, room):
+        found.update(room[:part])
+        length += part
+        progress(part)
         if length > verified.release.sealed_length:
             break
     if (found.hexdigest(), length) != (verified.release.sealed_sha256, verified.release.sealed_length):
         raise UpdateRefused(Code.CORRUPT, "the payload is not the one that was signed")
-
-
-def _resealed(begun: Begun, release: Release, aead: Aead) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each chunk that was written, and what it was sealed to: so both digests go on from there."""
-    if not 0 <= begun.chunks * CHUNK < max(1, release.plain_length):
-        raise UpdateRefused(Code.CORRUPT, "more has been written than there is")
-    for number in range(begun.chunks):
-        plain = whole(begun.plain, CHUNK)
-        yield plain, seal_chunk(aead, number, plain, last=False)

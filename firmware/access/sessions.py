@@ -19,7 +19,7 @@ LONGEST_S = 12 * 3600.0
 MOST, MOST_EACH = 1024, 8
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Session:
     """One log-in; `id` may be seen by others, `strong` says that a second factor was given."""
 
@@ -39,21 +39,24 @@ class Sessions:
         self._people = people
         self._clock = clock
         self._by_hash: dict[str, Session] = {}
+        # Asked for every packet of whoever had to log in.
+        self._by_id: dict[str, Session] = {}
 
     def __len__(self) -> int:
         return len(self._by_hash)
 
     def begin(self, name: str, *, strong: bool) -> tuple[str, Session]:
         """Begin a session, and return its token; the oldest of somebody who has too many ends."""
+        self._end_where(lambda one: not self._lives(one))
         token, now_s = secrets.token_urlsafe(32), self._now_s()
         session = Session(secrets.token_hex(8), name, now_s, now_s, strong)
         mine = [key for key, one in self._by_hash.items() if one.name == name]
         over = mine[: max(0, len(mine) + 1 - MOST_EACH)]
         if len(self._by_hash) - len(over) >= MOST:
             over.append(next(iter(self._by_hash)))
-        for key in over:
-            self._by_hash.pop(key, None)
-        self._by_hash[_hash(token)] = session
+        gone = [self._by_hash[key] for key in over]
+        self._end_where(lambda one: one in gone)
+        self._by_hash[_hash(token)] = self._by_id[session.id] = session
         return token, session
 
     def of(self, token: str) -> Session | None:
@@ -74,7 +77,8 @@ class Sessions:
 
     def by_id(self, name: str) -> Session | None:
         """Return a living session by its id."""
-        return next((one for one in self._living() if one.id == name), None)
+        session = self._by_id.get(name)
+        return session if session is not None and self._lives(session) else None
 
     def end(self, name: str) -> bool:
         """End a session by its id."""
@@ -88,13 +92,6 @@ class Sessions:
         """Return how many sessions a person has."""
         return sum(one.name == person for one in self._living())
 
-    def reap(self) -> list[Session]:
-        """Forget sessions that are over, and return them."""
-        dead = {key: one for key, one in self._by_hash.items() if not self._lives(one)}
-        for key in dead:
-            del self._by_hash[key]
-        return list(dead.values())
-
     def _living(self) -> Iterator[Session]:
         return (one for one in self._by_hash.values() if self._lives(one))
 
@@ -106,7 +103,7 @@ class Sessions:
     def _end_where(self, met: Callable[[Session], bool]) -> bool:
         ended = [key for key, one in self._by_hash.items() if met(one)]
         for key in ended:
-            del self._by_hash[key]
+            del self._by_id[self._by_hash.pop(key).id]
         return bool(ended)
 
     def _now_s(self) -> float:

@@ -4,11 +4,14 @@ import argparse
 import asyncio
 import json
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
 from tqdm import tqdm
 
 from firmware.bench.pipeline import PipelineReport, measure_pipeline
 from firmware.bench.sizes import SizesReport, measure_sizes
+from firmware.bench.update import Cost, UpdateReport, measure_update
 from firmware.config.model import ModelCache, default_cache
 from firmware.config.profile import camera_from_uri, chosen_profile
 from firmware.pipeline.sizes import sizes_for
@@ -41,12 +44,27 @@ def fill(parser: argparse.ArgumentParser) -> None:
     )
     sizes.add_argument("--json", action="store_true", help="print one JSON object")
     sizes.set_defaults(handler=handle_sizes)
+    update = benches.add_parser(
+        "update",
+        help="verify, decrypt and write an update, beside age and openssl cms",
+        description="CPU time and peak memory of each, with the same content, one after the other.",
+    )
+    update.add_argument("--mib", metavar="N", type=_mib, default=200, help="default: %(default)s")
+    update.add_argument("--folder", metavar="DIR", type=Path, help="on the disk to measure (default: /tmp)")
+    update.add_argument("--json", action="store_true", help="print one JSON object")
+    update.set_defaults(handler=handle_update)
 
 
 def _seconds(text: str) -> float:
     if text.replace(".", "", 1).isdecimal() and 1 <= float(text) <= 86_400:
         return float(text)
     raise argparse.ArgumentTypeError("give 1 to 86400 seconds")
+
+
+def _mib(text: str) -> int:
+    if text.isdecimal() and 4 <= int(text) <= 4096:
+        return int(text) // 4 * 4
+    raise argparse.ArgumentTypeError("give 4 to 4096 MiB")
 
 
 def _picture(text: str) -> tuple[int, int]:
@@ -117,3 +135,31 @@ def _table(report: PipelineReport) -> str:
         f"memory {report.rss_mib[0]:.0f} to {report.rss_mib[-1]:.0f} MiB"
     )
     return "\n".join(lines)
+
+
+def handle_update(args: argparse.Namespace) -> int:
+    """Run the benchmark and print its report."""
+    with tqdm(total=4, leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def done(what: str) -> None:
+            bar.set_description(what)
+            bar.update()
+
+        report = measure_update(args.mib, args.folder, done)
+    if args.json:
+        print(json.dumps(asdict(report) | {"ratio_to_age": report.ratio_to_age}))
+    else:
+        _print_update(report)
+    return 0
+
+
+def _print_update(report: UpdateReport) -> None:
+    print(f"{report.mib} MiB{'CPU s':>16}{'peak MiB':>12}{'overhead':>12}")
+    rows: list[tuple[str, Cost | None]] = [
+        ("veilcam", report.ours),
+        ("age -d", report.age),
+        ("openssl cms -decrypt", report.openssl_cms),
+    ]
+    for name, cost in rows:
+        told = "not here" if cost is None else f"{cost.cpu_s:>8.2f}{cost.peak_mib:>12.0f}{cost.overhead:>12}"
+        print(f"{name:<20}{told}")

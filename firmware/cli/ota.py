@@ -6,8 +6,8 @@ import json
 import sys
 import tempfile
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from tqdm import tqdm
 
@@ -141,7 +141,7 @@ def handle_build(args: argparse.Namespace) -> int:
         bill_of_materials(args.version),
         aead=args.aead,
     )
-    with tempfile.TemporaryFile() as plain:
+    with tempfile.TemporaryFile(dir=args.bundle.absolute().parent) as plain:
         pack(args.folder, plain)
         with written(args.bundle) as part, part.open("wb") as out, _bar(2 * plain.tell(), "sealing") as bar:
             release = build(Repository(args.repository), notes, plain, args.recipient, out, bar.update)
@@ -181,7 +181,7 @@ def handle_verify(args: argparse.Namespace) -> int:
             verified = _verified(bundle, args.anchor, args.board)
             require_bill(bundle, verified.release)
             with _bar(verified.release.sealed_length, "verifying") as bar:
-                require_sealed(verified, file.read, bar.update)
+                require_sealed(verified, file, bar.update)
         except UpdateRefused as exc:
             raise UpdateError(f"{args.bundle}: {exc.code}: {exc}") from exc
     release = verified.release
@@ -199,14 +199,14 @@ def _verified(bundle: UnverifiedBundle, anchor: Path, boards: list[str]) -> Veri
     return verify(bundle.files, trusted, Floor(), Here(boards, datetime.now(UTC)))
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror}; name a bundle") from exc
 
 
-def _read(path: Path, file: BinaryIO) -> UnverifiedBundle:
+def _read(path: Path, file: BufferedReader) -> UnverifiedBundle:
     try:
         return read_bundle(file)
     except UpdateRefused as exc:

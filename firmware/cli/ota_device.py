@@ -10,7 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from firmware.access.allowance import require_allowed
 from firmware.access.identity import open_identity
+from firmware.access.owner import Ownership
+from firmware.access.statement import StatementRefused
 from firmware.cli.local import DEFAULT_STATE
 from firmware.config.profile import chosen_profile
 from firmware.errors import ConfigError, UpdateError, UsageError
@@ -20,6 +23,7 @@ from firmware.update.device import SLOTS, trust, update_agent
 from firmware.update.record import Record
 from firmware.update.slots import DirectorySlots
 from ota.errors import UpdateRefused
+from ota.release import Release
 
 RUN = "run"
 """What a version has at its top, and is started by."""
@@ -32,6 +36,9 @@ def fill(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     root.set_defaults(handler=handle_trust)
     install = actions.add_parser("install", help="verify a bundle and have it tried at the next start")
     install.add_argument("bundle", metavar="BUNDLE", type=Path)
+    install.add_argument(
+        "--statement", metavar="FILE", type=Path, help="the owner's word for a weaker version"
+    )
     install.set_defaults(handler=handle_install)
     for name, line in (
         ("status", "what runs, what is being tried, how the last update went"),
@@ -89,10 +96,24 @@ def handle_install(args: argparse.Namespace) -> int:
     try:
         size = args.bundle.stat().st_size
         with args.bundle.open("rb") as file, _agent(args) as agent, _bar(size) as bar:
-            agent.install(file, progress=bar.update)
+            agent.install(file, lambda release: _is_allowed(args, release), bar.update)
             return _tell(args, agent.now)
     except FileNotFoundError as exc:
         raise ConfigError(f"{args.bundle}: no such bundle") from exc
+
+
+def _is_allowed(args: argparse.Namespace, release: Release) -> bool:
+    """Say whether the owner has signed for a release that weakens privacy; raises UpdateError."""
+    if args.statement is None:
+        return False
+    clock, device = SystemClock(), open_identity(args.state).fingerprint
+    owner = Ownership(args.state, clock).owner
+    try:
+        told = args.statement.read_text(encoding="utf-8")
+        require_allowed(told, owner, device, (release.id, release.counter), clock.wall_ns() / 1e9)
+    except (OSError, UnicodeDecodeError, StatementRefused) as exc:
+        raise UpdateError(f"{args.statement}: {exc}") from exc
+    return True
 
 
 def handle_step(args: argparse.Namespace) -> int:

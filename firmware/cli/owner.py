@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from firmware.access import allowance
 from firmware.access.change import KIND
 from firmware.access.keyfile import make_owner_key, read_owner_key
 from firmware.access.owner import LONGEST_KEY, MAGIC
@@ -36,11 +37,17 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "fingerprint is on its page and in veilcam doctor; it says which revision comes next."
     )
     signs.add_argument("pairs", metavar="KEY=VALUE", type=pair, nargs="+")
-    signs.add_argument("--key", metavar="FILE", type=Path, required=True, help="the owner's private key")
-    signs.add_argument("--device", metavar="FINGERPRINT", required=True, help="which camera")
     signs.add_argument("--revision", metavar="N", type=int, required=True, help="which change")
-    signs.add_argument("--days", type=int, default=7, help="how long it is valid (default: %(default)s)")
     signs.set_defaults(handler=handle_sign)
+    allow = actions.add_parser("allow-update", help="allow one update that weakens privacy")
+    allow.description = "Prints a statement, for: veilcam ota install BUNDLE --statement FILE."
+    allow.add_argument("release", metavar="RELEASE", help="the update's id, of veilcam ota verify --json")
+    allow.add_argument("--counter", metavar="N", type=int, required=True, help="its security counter")
+    allow.set_defaults(handler=handle_allow)
+    for one in (signs, allow):
+        one.add_argument("--key", metavar="FILE", type=Path, required=True, help="the owner's private key")
+        one.add_argument("--device", metavar="FINGERPRINT", required=True, help="which camera")
+        one.add_argument("--days", type=int, default=7, help="how long it is valid (default: %(default)s)")
 
 
 def _comment(text: str) -> str:
@@ -61,11 +68,20 @@ def handle_keygen(args: argparse.Namespace) -> int:
 
 
 def handle_sign(args: argparse.Namespace) -> int:
-    """Print a signed statement."""
+    """Print a signed statement about settings."""
+    return _say(args, KIND, args.revision, dict(args.pairs))
+
+
+def handle_allow(args: argparse.Namespace) -> int:
+    """Print a signed statement about an update."""
+    return _say(args, allowance.KIND, args.counter, allowance.allows(args.release, args.counter))
+
+
+def _say(args: argparse.Namespace, kind: str, revision: int, content: dict[str, object]) -> int:
     if not 1 <= args.days <= LONGEST_S // DAY_S:
-        raise UsageError(f"owner sign: --days is 1 to {LONGEST_S // DAY_S}")
+        raise UsageError(f"owner: --days is 1 to {LONGEST_S // DAY_S}")
     issued = int(time.time())
-    said = Statement(KIND, args.device, args.revision, issued, issued + args.days * DAY_S, dict(args.pairs))
+    said = Statement(kind, args.device, revision, issued, issued + args.days * DAY_S, content)
     print(sign(said, read_owner_key(args.key, lambda: getpass.getpass("Passphrase: "))))
     return 0
 

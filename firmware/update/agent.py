@@ -12,13 +12,12 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import BinaryIO
 
 from firmware.ports import Clock
 from firmware.update.archive import compare, sync_tree, unpack_tar
 from firmware.update.record import MOST_QUARANTINED, Phase, Record, Records
 from firmware.update.slots import DirectorySlots
-from ota.bundle import read_bundle, require_bill
+from ota.bundle import BundleFile, read_bundle, require_bill
 from ota.errors import Code, UpdateRefused
 from ota.metadata import Here, VerifiedRelease, verify
 from ota.release import Privacy, Release
@@ -30,6 +29,7 @@ SPARE = 16 << 20
 """Bytes of a disk that stay free."""
 
 Progress = Callable[[int], object]
+Accepts = Callable[[Release], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,14 @@ class Agent:
         return record
 
     def install(
-        self, file: BinaryIO, accepts: bool = False, progress: Progress = lambda size: None
+        self,
+        file: BundleFile,
+        accepts: Accepts = lambda release: False,
+        progress: Progress = lambda size: None,
     ) -> Release:
         """Verify a bundle, write it beside what runs, and have it tried at the next start.
 
-        `accepts` says that the owner has signed for a weaker promise of privacy.
+        `accepts` says whether the owner has signed for a release that weakens privacy.
 
         Raises:
             UpdateRefused: it is not installed; its code says why. What runs is as it was.
@@ -89,7 +92,7 @@ class Agent:
         # Seen, whatever becomes of it: nothing older is believed from now on.
         self._records.write(floor=verified.seen)
         require_bill(bundle, verified.release)
-        self._require_wanted(verified.release, accepts=accepts)
+        self._require_wanted(verified.release, accepts)
         self._require_space(verified.release)
         self._write(verified, file, progress)
         self._records.write(
@@ -130,7 +133,7 @@ class Agent:
         last = f"version {record.version} was rolled back: {why}"
         return self._records.write(phase=Phase.IDLE, quarantined=quarantined, last=last)
 
-    def _require_wanted(self, release: Release, *, accepts: bool) -> None:
+    def _require_wanted(self, release: Release, accepts: Accepts) -> None:
         if release.id in self._records.now.quarantined:
             raise UpdateRefused(
                 Code.QUARANTINED, f"version {release.version} was tried here and did not work"
@@ -142,7 +145,8 @@ class Agent:
                 Code.DEPENDS, f"it needs a version of security counter {release.needs_counter} first"
             )
         now, then = self._device.privacy, release.privacy
-        if not accepts and (then.policy != now.policy or then.recall < now.recall):
+        weaker = then.policy != now.policy or then.recall < now.recall
+        if weaker and not accepts(release):
             raise UpdateRefused(
                 Code.WEAKENS_PRIVACY,
                 f"it hides by another policy or finds fewer people ({then.recall / 100:.1f} %, "
@@ -155,14 +159,14 @@ class Agent:
         if free.f_bavail * free.f_frsize < needed:
             raise UpdateRefused(Code.NO_SPACE, f"{needed >> 20} MiB are needed; free some space")
 
-    def _write(self, verified: VerifiedRelease, file: BinaryIO, progress: Progress) -> None:
+    def _write(self, verified: VerifiedRelease, file: BundleFile, progress: Progress) -> None:
         release = verified.release
         if self._slots.has(release.id):
             return
         with self._slots.writing(release.id) as folder:
             packed = folder / PAYLOAD
-            with packed.open("wb") as plain:
-                unpack(verified, self._device.keys, file.read, lambda chunk: progress(plain.write(chunk)))
+            with packed.open("wb", buffering=0) as plain:
+                unpack(verified, self._device.keys, file, lambda chunk: progress(plain.write(chunk)))
             unpack_tar(packed, folder, release.plain_length)
             sync_tree(folder)
             compare(packed, folder)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,3 +67,16 @@ def test_doctor_tells_what_a_board_lacks() -> None:
     assert done.returncode == 1
     assert "LACK  driver" in done.stdout
     assert "edgetpu" in done.stdout
+
+
+def test_bench_update_tells_what_each_way_costs(tmp_path: Path) -> None:
+    report = told(veilcam("bench", "update", "--mib", "4", "--folder", str(tmp_path), "--json"))
+    assert report["mib"] == 4
+    for way in ("ours", "age", "openssl_cms"):
+        assert report[way]["cpu_s"] > 0
+        assert report[way]["peak_mib"] > 0
+    assert report["ours"]["overhead"] < 16 * 1024
+    assert report["ratio_to_age"] > 0
+    assert list(tmp_path.iterdir()) == []
+    table = veilcam("bench", "update", "--mib", "4", "--folder", str(tmp_path))
+    assert "age -d" in table.stdout

@@ -79,7 +79,7 @@ class Workshop:
         verified = self.verify(dict(unverified.files), boards=boards)
         require_bill(unverified, verified.release)
         out = io.BytesIO()
-        unpack(verified, KeyInMemory(key or self.key), file.read, out.write)
+        unpack(verified, KeyInMemory(key or self.key), file, out.write)
         return out.getvalue()
 
     def wait(self, days: float) -> None:

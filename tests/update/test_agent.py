@@ -145,7 +145,7 @@ def test_what_weakens_privacy_needs_the_owner(board: Board, weaker: Privacy) -> 
     board.update(1)
     bundle = board.bundle(2, privacy=weaker)
     refused(Code.WEAKENS_PRIVACY, lambda: board.agent().install(io.BytesIO(bundle)))
-    board.agent().install(io.BytesIO(bundle), accepts=True)
+    board.agent().install(io.BytesIO(bundle), accepts=lambda release: True)
     assert board.start() == "version 2"
 
 
