@@ -5,7 +5,8 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,8 +21,10 @@ from firmware.errors import ConfigError, UpdateError, UsageError
 from firmware.ports import SystemClock
 from firmware.update.agent import Agent
 from firmware.update.device import SLOTS, trust, update_agent
+from firmware.update.fetch import RemoteBundle
 from firmware.update.record import Record
 from firmware.update.slots import DirectorySlots
+from ota.bundle import BundleFile
 from ota.errors import UpdateRefused
 from ota.release import Release
 
@@ -35,7 +38,7 @@ def fill(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     root.add_argument("root", metavar="FILE", type=Path, help="REPOSITORY/metadata/1.root.json")
     root.set_defaults(handler=handle_trust)
     install = actions.add_parser("install", help="verify a bundle and have it tried at the next start")
-    install.add_argument("bundle", metavar="BUNDLE", type=Path)
+    install.add_argument("bundle", metavar="BUNDLE|URL", help="a file, or an https address")
     install.add_argument(
         "--statement", metavar="FILE", type=Path, help="the owner's word for a weaker version"
     )
@@ -93,13 +96,21 @@ def handle_trust(args: argparse.Namespace) -> int:
 
 def handle_install(args: argparse.Namespace) -> int:
     """Install a bundle."""
+    with ExitStack() as opened, _agent(args) as agent, _bar() as bar:
+        file: BundleFile
+        if "://" in args.bundle:
+            file = opened.enter_context(RemoteBundle(args.bundle))
+        else:
+            file = opened.enter_context(_opened(Path(args.bundle)))
+        agent.install(file, lambda release: _is_allowed(args, release), bar.update)
+        return _tell(args, agent.now)
+
+
+def _opened(path: Path) -> BufferedReader:
     try:
-        size = args.bundle.stat().st_size
-        with args.bundle.open("rb") as file, _agent(args) as agent, _bar(size) as bar:
-            agent.install(file, lambda release: _is_allowed(args, release), bar.update)
-            return _tell(args, agent.now)
-    except FileNotFoundError as exc:
-        raise ConfigError(f"{args.bundle}: no such bundle") from exc
+        return path.open("rb")
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}; name a bundle") from exc
 
 
 def _is_allowed(args: argparse.Namespace, release: Release) -> bool:
@@ -155,9 +166,8 @@ def _tell(args: argparse.Namespace, record: Record) -> int:
     return 0
 
 
-def _bar(total: int) -> "tqdm[None]":
+def _bar() -> "tqdm[None]":
     return tqdm(
-        total=total,
         desc="installing",
         unit="B",
         unit_scale=True,

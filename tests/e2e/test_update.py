@@ -13,6 +13,7 @@ import pytest
 
 from firmware.access.identity import open_identity
 from firmware.config.model import ModelCache
+from tests.update.test_fetch import Server, serving
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(400)]
 
@@ -59,7 +60,7 @@ class Bench:
         self.ota("build", version, bundle, "--repository", self.repository, *about)
         return bundle
 
-    def install(self, bundle: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    def install(self, bundle: Path | str, status: int = 0) -> subprocess.CompletedProcess[str]:
         return self.ota("install", bundle, "--state", self.state, "--board", "laptop", status=status)
 
     def status(self) -> dict[str, object]:
@@ -98,7 +99,11 @@ def test_a_camera_takes_an_update_and_gives_a_broken_one_up(tmp_path: Path, mode
         content[-100] ^= 1
         tampered.write_bytes(bytes(content))
         assert "CORRUPT" in bench.install(tampered, status=80).stderr
-        assert "armed" in bench.install(second).stdout
+        server = Server(second.read_bytes())
+        server.cut = len(server.content) * 2 // 3
+        with serving(server) as url:
+            assert "armed" in bench.install(url).stdout
+        assert len(server.asked) == 2, "it broke off, and went on"
     with bench.started() as (process, line):
         assert line.startswith("ready http://127.0.0.1:")
         assert "/slots/versions/" in running_code(process)
