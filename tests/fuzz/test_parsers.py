@@ -1,0 +1,103 @@
+"""Every parser of bytes from outside ends with an object or its own refusal, quickly, whatever it is given.
+
+Seeds lie in `corpus/`, one folder a parser; what once went wrong is put there. VEILCAM_FUZZ_S says for how
+many seconds each is tried (a moment in the test run, ten minutes by hand).
+"""
+
+import io
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from firmware.access.owner import KeyMalformed, OwnerKey
+from firmware.access.record import read_head
+from firmware.access.statement import Expected, StatementRefused, verify
+from firmware.audit import read_line
+from firmware.core.strict_json import NotStrict
+from firmware.errors import RecordDamaged
+from firmware.update.archive import unpack_tar
+from ota import metadata
+from ota.bundle import read_bundle
+from ota.errors import UpdateRefused
+from ota.metadata import Floor, Here
+from ota.release import read_release
+from ota.strict import load
+from tests.fuzz.mutate import mutated
+
+CORPUS = Path(__file__).parent / "corpus"
+SECONDS = float(os.environ.get("VEILCAM_FUZZ_S", "1"))
+SLOWEST_S = 2.0
+OWNER = OwnerKey(bytes(range(32)))
+HERE = Here(("laptop",), datetime(2026, 11, 25, tzinfo=UTC))
+ANCHOR = (CORPUS / "root" / "root.json").read_bytes()
+
+
+def tar(content: bytes, folder: Path) -> object:
+    path = folder / "fuzzed.tar"
+    path.write_bytes(content)
+    target = folder / "target"
+    target.mkdir(exist_ok=True)
+    try:
+        return unpack_tar(path, target, 10_000)
+    except FileExistsError:
+        return None
+    finally:
+        outside = {one.name for one in folder.iterdir()} - {"fuzzed.tar", "target"}
+        assert outside == set()
+        for one in sorted(target.rglob("*"), reverse=True):
+            one.rmdir() if one.is_dir() and not one.is_symlink() else one.unlink()
+
+
+PARSERS: dict[str, tuple[Callable[[bytes, Path], object], tuple[type[Exception], ...]]] = {
+    "bundle": (lambda content, folder: read_bundle(io.BytesIO(content)), (UpdateRefused,)),
+    "timestamp": (
+        lambda content, folder: metadata.verify({"timestamp.json": content}, ANCHOR, Floor(), HERE),
+        (UpdateRefused,),
+    ),
+    "root": (
+        lambda content, folder: metadata.verify({"2.root.json": content}, ANCHOR, Floor(), HERE),
+        (UpdateRefused,),
+    ),
+    "release": (lambda content, folder: read_release(load(content, 64 << 10, "it")), (UpdateRefused,)),
+    "archive": (tar, (UpdateRefused,)),
+    "statement": (
+        lambda content, folder: verify(content, OWNER, Expected("settings", "device", 1, 0.0)),
+        (StatementRefused,),
+    ),
+    "owner": (lambda content, folder: OwnerKey.read(content.decode("utf-8", "replace")), (KeyMalformed,)),
+    "audit": (lambda content, folder: read_line(content), (NotStrict,)),
+    "head": (lambda content, folder: read_head(content), (RecordDamaged,)),
+}
+
+
+@pytest.mark.timeout(60 + 2 * SECONDS)
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_parser_ends_well_whatever_it_is_given(name: str, tmp_path: Path) -> None:
+    parse, allowed = PARSERS[name]
+    seeds = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
+    chance, tried, taken = random.Random(19), 0, 0  # noqa: S311 - no secret
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        content = mutated(chance.choice(seeds), chance) if tried >= len(seeds) else seeds[tried]
+        begun = time.monotonic()
+        try:
+            parse(content, tmp_path)
+            taken += 1
+        except allowed:
+            pass
+        assert time.monotonic() - begun < SLOWEST_S, content[:200]
+        tried += 1
+    assert tried > len(seeds)
+    sys.stdout.write(f"{name}: {tried} contents in {SECONDS:.0f} s, {taken} taken\n")
+
+
+def test_every_seed_is_of_a_parser() -> None:
+    assert {path.name for path in CORPUS.iterdir()} == set(PARSERS)
+    assert json.loads(ANCHOR)["signed"]["_type"] == "root"
