@@ -6,7 +6,6 @@ key in a token signs the same way.
 """
 
 import hashlib
-import io
 import os
 import secrets
 import tarfile
@@ -256,14 +255,19 @@ def pack(folder: Path, out: BinaryIO) -> None:
     """
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(folder.rglob("*")):
-            info = tar.gettarinfo(str(path), path.relative_to(folder).as_posix())
-            info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
-            info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
-            if info.isreg():
+            # Not by tarfile's gettarinfo, which asks the machine for its owners' names.
+            info, told = tarfile.TarInfo(path.relative_to(folder).as_posix()), path.lstat()
+            info.mode = 0o755 if path.is_dir() or told.st_mode & 0o100 else 0o644
+            if path.is_symlink():
+                info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
+                tar.addfile(info)
+            elif path.is_dir():
+                info.type = tarfile.DIRTYPE
+                tar.addfile(info)
+            elif path.is_file():
+                info.size = told.st_size
                 with path.open("rb") as file:
                     tar.addfile(info, file)
-            elif info.isdir() or info.issym():
-                tar.addfile(info, io.BytesIO())
 
 
 def _sha256(content: bytes) -> str:
