@@ -94,7 +94,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
         names = [] if listen.host in ANYWHERE else [listen.host]
-        desk = await open_desk(options.state, clock, options.first, names)
+        desk = await open_desk(options.state, clock, options.first, names, profile.name)
         settings, identity = desk.settings, desk.identity
         if options.first not in (None, settings()):
             logger.warning("this camera has settings: --settings is not read; use veilcam settings set")
@@ -147,7 +147,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         tasks.create_task(flow.run())
         tasks.create_task(raw.run())
         tasks.create_task(desk.grants.run())
-        trial = Trial(options.state, identity, (profile.name,), clock)
+        trial = Trial(desk.updates, desk.audit)
         tasks.create_task(trial.run(status, lambda: answers(served.url)))
         tasks.create_task(anchored(desk.audit, identity.keys, syslog_of(settings)))
         tasks.create_task(beat(status.pulse, Notifier()))

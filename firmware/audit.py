@@ -61,6 +61,8 @@ class Act(StrEnum):
     GRANT_ENDED = "grant.ended"
     RAW_BEGUN = "raw.begun"
     RAW_ENDED = "raw.ended"
+    UPDATE_BEGUN = "update.begun"
+    UPDATE_ENDED = "update.ended"
     DENIED = "denied"
 
 

@@ -26,9 +26,11 @@ from firmware.stream.api.grants import GrantsApi
 from firmware.stream.api.me import MeApi
 from firmware.stream.api.session import SessionApi
 from firmware.stream.api.settings import SettingsApi
+from firmware.stream.api.update import UpdateApi
 from firmware.stream.api.users import UsersApi
 from firmware.stream.gate import Gate
 from firmware.stream.server import Routes
+from firmware.update.service import UpdateService
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +44,29 @@ class Desk:
     people: People
     sessions: Sessions
     grants: Grants
+    updates: UpdateService
     gate: Gate
     routes: Sequence[Routes]
 
 
 async def open_desk(
-    state: Path, clock: Clock, first: Settings | None = None, names: Sequence[str] = ()
+    state: Path,
+    clock: Clock,
+    first: Settings | None = None,
+    names: Sequence[str] = (),
+    board: str = "",
 ) -> Desk:
-    """Open a state folder that this process owns; `first` are its settings where it has none yet.
+    """Open a state folder that this process owns; `first` are its settings where it has none yet,
+    `names` those that it is reached by, `board` what updates have to be for.
 
     Raises:
         ConfigError: what is there cannot be read.
         OutputError: the folder cannot be written.
     """
-    return await asyncio.to_thread(_open, state, clock, first, names)
+    return await asyncio.to_thread(_open, state, clock, first, names, board)
 
 
-def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str]) -> Desk:
+def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str], board: str) -> Desk:
     store = SettingsStore(state, first)
     identity = open_identity(state, [*store.now.settings.host_names, *names])
     ownership = Ownership(state, clock)
@@ -68,6 +76,7 @@ def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str
     sessions, passkeys = Sessions(people, clock), Passkeys(people, clock)
     log_in = LogIn(people, sessions, passkeys, audit, clock)
     grants = Grants(settings, sessions, audit, clock)
+    updates = UpdateService(state, identity, ownership, (board,), clock)
     routes = (
         Claim(ownership, people, audit),
         SettingsApi(settings),
@@ -76,6 +85,7 @@ def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str
         MeApi(people, sessions, passkeys, audit, clock, identity.fingerprint),
         UsersApi(people, sessions, audit),
         GrantsApi(grants),
+        UpdateApi(updates, audit),
     )
     gate = Gate(audit, sessions)
-    return Desk(identity, ownership, settings, audit, people, sessions, grants, gate, routes)
+    return Desk(identity, ownership, settings, audit, people, sessions, grants, updates, gate, routes)

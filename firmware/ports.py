@@ -124,6 +124,26 @@ class KeyStore(Protocol):
         ...
 
 
+class Updates(Protocol):
+    """Takes updates; its methods wait for disk and network and raise UpdateError."""
+
+    def status(self) -> dict[str, object]:
+        """Say what runs, what is under way, and how the last update went."""
+        ...
+
+    def install(self, bundle: str, statement: str | None) -> dict[str, object]:
+        """Take a bundle, a file or an https address."""
+        ...
+
+    def confirm(self) -> dict[str, object]:
+        """Keep what is on trial."""
+        ...
+
+    def rollback(self, why: str) -> dict[str, object]:
+        """Give up what is armed or on trial."""
+        ...
+
+
 class Lamp(Protocol):
     """Says to whoever stands before the camera that somebody sees the raw picture."""
 

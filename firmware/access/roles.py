@@ -12,6 +12,7 @@ class Right(StrEnum):
     WATCH = "watch"
     MEASURE = "measure"
     SETTINGS = "settings"
+    UPDATE = "update"
     ASK = "ask"
     APPROVE = "approve"
     REVOKE = "revoke"
@@ -55,6 +56,7 @@ CONSOLE = Principal(
         {
             Right.MEASURE,
             Right.SETTINGS,
+            Right.UPDATE,
             Right.SEE_GRANTS,
             Right.REVOKE,
             Right.USERS,

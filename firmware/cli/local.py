@@ -26,7 +26,9 @@ def add_state(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def ask(state: Path, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, object]:
+def ask(
+    state: Path, method: str, path: str, body: dict[str, object] | None = None, board: str = ""
+) -> dict[str, object]:
     """Return the JSON object that the camera answers.
 
     Raises:
@@ -34,22 +36,24 @@ def ask(state: Path, method: str, path: str, body: dict[str, object] | None = No
         CameraRefused: the camera said no; the text says why.
         OutputError: the camera does not answer, or the folder cannot be written.
     """
-    return dict(json.loads(ask_text(state, method, path, body)))
+    return dict(json.loads(ask_text(state, method, path, body, board)))
 
 
-def ask_text(state: Path, method: str, path: str, body: dict[str, object] | None = None) -> str:
+def ask_text(
+    state: Path, method: str, path: str, body: dict[str, object] | None = None, board: str = ""
+) -> str:
     """Return the body that the camera answers; raises as `ask`."""
     if not state.is_dir():
         raise UsageError(f"{state}: no such folder; name a camera's with --state, or run the camera once")
-    return asyncio.run(_ask(state, Asked(method, path, body)))
+    return asyncio.run(_ask(state, Asked(method, path, body), board))
 
 
-async def _ask(state: Path, asked: Asked) -> str:
+async def _ask(state: Path, asked: Asked, board: str) -> str:
     async with AsyncExitStack() as parts:
         try:
             parts.enter_context(own(state))
         except StateInUse:
             return await call(state, asked)
-        desk = await open_desk(state, SystemClock())
+        desk = await open_desk(state, SystemClock(), board=board)
         await parts.enter_async_context(serve_control(state, desk.gate, desk.routes))
         return await call(state, asked)

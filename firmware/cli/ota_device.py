@@ -4,30 +4,15 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from io import BufferedReader
 from pathlib import Path
 
-from tqdm import tqdm
-
-from firmware.access.allowance import require_allowed
-from firmware.access.identity import open_identity
-from firmware.access.owner import Ownership
-from firmware.access.statement import StatementRefused
-from firmware.cli.local import DEFAULT_STATE
+from firmware.cli.local import DEFAULT_STATE, ask
 from firmware.config.profile import chosen_profile
-from firmware.errors import ConfigError, UpdateError, UsageError
-from firmware.ports import SystemClock
-from firmware.update.agent import Agent
-from firmware.update.device import SLOTS, trust, update_agent
-from firmware.update.fetch import RemoteBundle
-from firmware.update.record import Record
+from firmware.errors import CameraRefused, ConfigError, UpdateError
+from firmware.update.device import SLOTS, trust
 from firmware.update.slots import DirectorySlots
-from ota.bundle import BundleFile
-from ota.errors import UpdateRefused
-from ota.release import Release
 
+API = "/api/v1/update"
 RUN = "run"
 """What a version has at its top, and is started by."""
 
@@ -70,20 +55,6 @@ def fill(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         action.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-@contextmanager
-def _agent(args: argparse.Namespace) -> Iterator[Agent]:
-    if not args.state.is_dir():
-        raise UsageError(
-            f"{args.state}: no such folder; name a camera's with --state, or run the camera once"
-        )
-    identity, boards = open_identity(args.state), (chosen_profile(args.board).name,)
-    try:
-        with update_agent(args.state, identity, boards, SystemClock()) as agent:
-            yield agent
-    except UpdateRefused as exc:
-        raise UpdateError(f"{exc.code}: {exc}") from exc
-
-
 def handle_trust(args: argparse.Namespace) -> int:
     """Keep the root."""
     try:
@@ -95,46 +66,41 @@ def handle_trust(args: argparse.Namespace) -> int:
 
 
 def handle_install(args: argparse.Namespace) -> int:
-    """Install a bundle."""
-    with ExitStack() as opened, _agent(args) as agent, _bar() as bar:
-        file: BundleFile
-        if "://" in args.bundle:
-            file = opened.enter_context(RemoteBundle(args.bundle))
-        else:
-            file = opened.enter_context(_opened(Path(args.bundle)))
-        agent.install(file, lambda release: _is_allowed(args, release), bar.update)
-        return _tell(args, agent.now)
+    """Have the camera take a bundle."""
+    # The camera may run elsewhere than we do.
+    where = args.bundle if "://" in args.bundle else str(Path(args.bundle).absolute())
+    body: dict[str, object] = {"bundle": where}
+    if "://" not in where and not Path(where).is_file():
+        raise ConfigError(f"{args.bundle}: no such bundle")
+    if args.statement is not None:
+        body["statement"] = _read(args.statement)
+    if sys.stderr.isatty():
+        print("fetching, verifying and writing; this takes a while", file=sys.stderr)
+    return _tell(args, _ask(args, "POST", API, body))
 
 
-def _opened(path: Path) -> BufferedReader:
+def _read(path: Path) -> str:
     try:
-        return path.open("rb")
-    except OSError as exc:
-        raise ConfigError(f"{path}: {exc.strerror}; name a bundle") from exc
-
-
-def _is_allowed(args: argparse.Namespace, release: Release) -> bool:
-    """Say whether the owner has signed for a release that weakens privacy; raises UpdateError."""
-    if args.statement is None:
-        return False
-    clock, device = SystemClock(), open_identity(args.state).fingerprint
-    owner = Ownership(args.state, clock).owner
-    try:
-        told = args.statement.read_text(encoding="utf-8")
-        require_allowed(told, owner, device, (release.id, release.counter), clock.wall_ns() / 1e9)
-    except (OSError, UnicodeDecodeError, StatementRefused) as exc:
-        raise UpdateError(f"{args.statement}: {exc}") from exc
-    return True
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: cannot be read; give what veilcam owner allow-update printed") from exc
 
 
 def handle_step(args: argparse.Namespace) -> int:
     """Tell, confirm or give up."""
-    with _agent(args) as agent:
-        if args.step == "confirm":
-            agent.confirm()
-        elif args.step == "rollback":
-            agent.rollback("given up on the command line")
-        return _tell(args, agent.now)
+    if args.step == "status":
+        return _tell(args, _ask(args, "GET", API))
+    return _tell(args, _ask(args, "POST", f"{API}/{args.step}"))
+
+
+def _ask(
+    args: argparse.Namespace, method: str, path: str, body: dict[str, object] | None = None
+) -> dict[str, object]:
+    board = chosen_profile(args.board).name
+    try:
+        return ask(args.state, method, path, body, board)
+    except CameraRefused as exc:
+        raise UpdateError(str(exc)) from exc
 
 
 def handle_boot(args: argparse.Namespace) -> int:
@@ -148,29 +114,10 @@ def handle_boot(args: argparse.Namespace) -> int:
     os.execv(command[0], command)  # noqa: S606 - the version was verified before it was written
 
 
-def _tell(args: argparse.Namespace, record: Record) -> int:
-    told = {
-        "phase": record.phase.value,
-        "version": record.version,
-        "counter": record.floor.counter,
-        "last": record.last,
-        "running": DirectorySlots(args.state / SLOTS).running(),
-    }
+def _tell(args: argparse.Namespace, told: dict[str, object]) -> int:
     if args.json:
         print(json.dumps(told))
     else:
-        print(
-            f"{record.phase.value}: version {record.version or '-'}; security counter {record.floor.counter}"
-        )
-        print(record.last or "no update yet")
+        print(f"{told['phase']}: version {told['version'] or '-'}; security counter {told['counter']}")
+        print(told["last"] or "no update yet")
     return 0
-
-
-def _bar() -> "tqdm[None]":
-    return tqdm(
-        desc="installing",
-        unit="B",
-        unit_scale=True,
-        leave=False,
-        disable=not sys.stderr.isatty(),
-    )

@@ -23,7 +23,8 @@ from firmware.stream.server import MAX_BODY, SHUTDOWN_S, Routes
 from firmware.stream.who import always
 
 NAME = "control.sock"
-ANSWER_S = 60.0
+ANSWER_S = 1800.0
+"""An update is fetched and written meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

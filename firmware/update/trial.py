@@ -9,15 +9,13 @@ whoever starts it takes the version before.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
-from firmware.access.identity import Identity
+from firmware.audit import Act, Audit
 from firmware.core.frames import Verdict
 from firmware.errors import UpdateError, VeilcamError
-from firmware.ports import Clock
 from firmware.status import CameraStatus, StatusSource
-from firmware.update.device import update_agent
-from firmware.update.record import Phase, Record
+from firmware.update.record import Phase
+from firmware.update.service import UpdateService
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +29,9 @@ LEAST_SHOWN = 0.5
 class Trial:
     """One start's part in an update."""
 
-    def __init__(self, state: Path, identity: Identity, boards: tuple[str, ...], clock: Clock) -> None:
-        self._told = (state, identity, boards, clock)
-
-    def begun(self) -> Record:
-        """Take note of what this start runs; waits for the disk."""
-        with update_agent(*self._told) as agent:
-            return agent.begun()
+    def __init__(self, updates: UpdateService, audit: Audit) -> None:
+        self._updates = updates
+        self._audit = audit
 
     async def run(self, status: StatusSource, reached: Callable[[], Awaitable[bool]]) -> None:
         """Confirm what is on trial once it is healthy; does nothing where nothing is.
@@ -46,14 +40,19 @@ class Trial:
             UpdateError: it did not get healthy in time, and was rolled back.
         """
         try:
-            record = await asyncio.to_thread(self.begun)
+            before = await asyncio.to_thread(self._updates.status)
+            record = await self._noted(self._updates.begun, before)
         except VeilcamError as exc:
             # A camera that cannot be updated still hides people.
             logger.error("updates are not possible: %s", exc)  # noqa: TRY400 - no traceback is wanted
             return
-        if record.phase is not Phase.TRIAL:
+        if record["phase"] != Phase.TRIAL.value:
             return
-        logger.warning("version %s is on trial", record.version)
+        version = record["version"]
+        logger.warning("version %s is on trial", version)
+        await self._try(str(version), status, reached)
+
+    async def _try(self, version: str, status: StatusSource, reached: Callable[[], Awaitable[bool]]) -> None:
         begun, healthy_since, before = _now(), None, status()
         while _now() - begun < WITHIN_S:
             await asyncio.sleep(LOOK_S)
@@ -63,22 +62,22 @@ class Trial:
             elif healthy_since is None:
                 healthy_since = _now()
             elif _now() - healthy_since > HELD_S:
-                await asyncio.to_thread(self._confirm)
-                logger.warning("version %s is confirmed", record.version)
+                await self._noted(self._updates.confirm)
+                logger.warning("version %s is confirmed", version)
                 return
         why = status().reason or "no frames"
-        await asyncio.to_thread(self._rollback, why)
-        raise UpdateError(
-            f"version {record.version} was rolled back: {why}; the next start takes the one before"
-        )
+        await self._noted(lambda: self._updates.rollback(why))
+        raise UpdateError(f"version {version} was rolled back: {why}; the next start takes the one before")
 
-    def _confirm(self) -> None:
-        with update_agent(*self._told) as agent:
-            agent.confirm()
-
-    def _rollback(self, why: str) -> None:
-        with update_agent(*self._told) as agent:
-            agent.rollback(why)
+    async def _noted(
+        self, step: Callable[[], dict[str, object]], before: dict[str, object] | None = None
+    ) -> dict[str, object]:
+        """Go one step, and record it where it changed something."""
+        told = await asyncio.to_thread(step)
+        if told != before:
+            about = {key: told[key] for key in ("phase", "version", "counter", "last")}
+            await self._audit.record(Act.UPDATE_ENDED, "camera", about)
+        return told
 
 
 def _is_healthy(before: CameraStatus, now: CameraStatus) -> bool:

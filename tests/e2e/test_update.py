@@ -67,6 +67,12 @@ class Bench:
         told = self.ota("status", "--state", self.state, "--board", "laptop", "--json").stdout
         return dict(json.loads(told))
 
+    def recorded(self) -> list[dict[str, dict[str, object]]]:
+        """What the record says of updates, newest first."""
+        command = [sys.executable, "-m", "firmware", "audit", "show", "--json", "--state", str(self.state)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        return [one for one in json.loads(done.stdout)["entries"] if one["what"].startswith("update.")]
+
     @contextmanager
     def started(self) -> Iterator[tuple[subprocess.Popen[str], str]]:
         """Start the camera as systemd does; gives its first line."""
@@ -103,6 +109,10 @@ def test_a_camera_takes_an_update_and_gives_a_broken_one_up(tmp_path: Path, mode
         server.cut = len(server.content) * 2 // 3
         with serving(server) as url:
             assert "armed" in bench.install(url).stdout
+        acts = bench.recorded()
+        assert [act["what"] for act in acts] == ["update.ended", "update.begun"] * 2
+        assert "CORRUPT" in str(acts[2]["about"]["refused"])
+        assert acts[0]["about"]["phase"] == "armed"
         assert len(server.asked) == 2, "it broke off, and went on"
     with bench.started() as (process, line):
         assert line.startswith("ready http://127.0.0.1:")
@@ -113,6 +123,7 @@ def test_a_camera_takes_an_update_and_gives_a_broken_one_up(tmp_path: Path, mode
             time.sleep(0.5)
         told = bench.status()
         assert (told["counter"], told["last"]) == (2, "version 2.0 was confirmed")
+        assert bench.recorded()[0]["about"]["last"] == "version 2.0 was confirmed"
     bench.install(bench.build(3, "#!/bin/sh\nexit 3\n"))
     with bench.started() as (process, line):
         assert (line, process.wait(20)) == ("", 3)

@@ -30,6 +30,9 @@ def packed(folder: Path, text: str) -> bytes:
     """A version as a tar: a file that says which it is, another below, and a link."""
     (folder / "lib").mkdir(parents=True, exist_ok=True)
     (folder / "version").write_text(text)
+    for n in range(int(os.environ.get("VEILCAM_CUT_FILES", "0"))):
+        (folder / "lib" / f"module{n}").mkdir(exist_ok=True)
+        (folder / "lib" / f"module{n}" / "code").write_text(text * n)
     (folder / "lib" / "large").write_bytes(text.encode() * 40_000)
     if not (folder / "run").is_symlink():
         (folder / "run").symlink_to("version")

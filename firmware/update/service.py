@@ -1,0 +1,88 @@
+"""What a camera offers about updates: to say how they stand, and to take one by its owner's command."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from firmware.access.allowance import require_allowed
+from firmware.access.identity import Identity
+from firmware.access.owner import Ownership
+from firmware.access.statement import StatementRefused
+from firmware.errors import UpdateError
+from firmware.ports import Clock
+from firmware.update.device import SLOTS, update_agent
+from firmware.update.fetch import RemoteBundle
+from firmware.update.record import Record
+from firmware.update.slots import DirectorySlots
+from ota.bundle import BundleFile
+from ota.errors import UpdateRefused
+from ota.release import Release
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateService:
+    """Updates of one state folder; its methods wait for the disk and the network, and raise UpdateError."""
+
+    state: Path
+    identity: Identity
+    ownership: Ownership
+    boards: tuple[str, ...]
+    clock: Clock
+
+    def status(self) -> dict[str, object]:
+        """Say what runs, what is under way, and how the last update went."""
+        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+            return self._told(agent.now)
+
+    def install(self, bundle: str, statement: str | None) -> dict[str, object]:
+        """Take a bundle, a file or an https address; a statement is the owner's word for a weaker one."""
+
+        def allowed(release: Release) -> bool:
+            return self._is_allowed(release, statement)
+
+        with ExitStack() as opened:
+            agent = opened.enter_context(update_agent(self.state, self.identity, self.boards, self.clock))
+            file: BundleFile
+            try:
+                if "://" in bundle:
+                    file = opened.enter_context(RemoteBundle(bundle))
+                else:
+                    file = opened.enter_context(Path(bundle).open("rb"))
+                agent.install(file, allowed)
+            except UpdateRefused as exc:
+                raise UpdateError(f"{exc.code}: {exc}") from exc
+            return self._told(agent.now)
+
+    def begun(self) -> dict[str, object]:
+        """Take note of what this start runs."""
+        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+            return self._told(agent.begun())
+
+    def confirm(self) -> dict[str, object]:
+        """Keep what is on trial."""
+        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+            return self._told(agent.confirm())
+
+    def rollback(self, why: str) -> dict[str, object]:
+        """Give up what is armed or on trial."""
+        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+            return self._told(agent.rollback(why))
+
+    def _is_allowed(self, release: Release, statement: str | None) -> bool:
+        if statement is None:
+            return False
+        now_s, told = self.clock.wall_ns() / 1e9, (release.id, release.counter)
+        try:
+            require_allowed(statement, self.ownership.owner, self.identity.fingerprint, told, now_s)
+        except StatementRefused as exc:
+            raise UpdateError(f"WEAKENS_PRIVACY: the statement is refused: {exc}") from exc
+        return True
+
+    def _told(self, record: Record) -> dict[str, object]:
+        return {
+            "phase": record.phase.value,
+            "version": record.version,
+            "counter": record.floor.counter,
+            "last": record.last,
+            "running": DirectorySlots(self.state / SLOTS).running(),
+        }
