@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from securesystemslib.signer import CryptoSigner, Signer
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from ota.bundle import header
@@ -30,6 +31,8 @@ from ota.metadata import ISSUED, PREFIX, ROLES
 from ota.release import Privacy, Release
 from ota.stanza import KEY_BYTES, PublicKey, wrap
 from ota.stream import cipher, seal, sealed_length
+
+__all__ = ["Notes", "Repository", "RepositoryError", "build", "pack", "read_key", "sign_root"]
 
 ROOT_KEYS, ROOT_THRESHOLD = 3, 2
 VALID = {"root": timedelta(days=365), "timestamp": timedelta(days=30)}
@@ -74,7 +77,10 @@ class Repository:
             for number in range(1, count + 1):
                 root.add_key(self._make_key(f"{role}-{number}").public_key, role)
         root.roles["root"].threshold = ROOT_THRESHOLD
-        self._sign_root(Metadata(root), range(1, ROOT_THRESHOLD + 1))
+        first = Metadata(root)
+        for number in range(1, ROOT_THRESHOLD + 1):
+            first.sign(self._signer(f"root-{number}"), append=True)
+        (self.metadata / "1.root.json").write_bytes(first.to_bytes())
         self._publish({})
 
     def files(self, since_root: int = 1) -> dict[str, bytes]:
@@ -102,22 +108,46 @@ class Repository:
         made = TargetFile(release.sealed_length, hashes, path, {"custom": release.told()})
         self._publish({**targets, path: made})
 
-    def rotate(self, role: str, signers: Sequence[int] | None = None) -> None:
+    def rotate(self, role: str, signers: Sequence[str] | None = None) -> Path | None:
         """Give a role a new key by a new root, for `root` in the place of its oldest.
 
-        Every root key that is here signs, or those of these numbers: old keys let go, new ones take over.
+        Every root key that is in `keys/` signs, or those of these names. Where that is enough (two of the old
+        root's keys, two of the new one's), the root is published, and None returned. Where root keys lie
+        elsewhere, it waits in `pending/`: sign the file that is returned with each of them (`sign_root`),
+        then call `publish_root`.
         """
         root = self._root()
-        old = root.signed.roles[role].keyids[0]
-        root.signed.revoke_key(old, role)
-        number = 1 + max(int(p.stem.rpartition("-")[2]) for p in (self.folder / "keys").glob(f"{role}-*.pem"))
-        root.signed.add_key(self._make_key(f"{role}-{number}").public_key, role)
+        root.signed.revoke_key(root.signed.roles[role].keyids[0], role)
         root.signed.version += 1
         root.signed.expires = self._expires("root")
-        here = sorted(int(p.stem.rpartition("-")[2]) for p in (self.folder / "keys").glob("root-*.pem"))
-        self._sign_root(root, here if signers is None else signers)
-        if role != "root":
-            self._publish(Metadata[Targets].from_bytes(self._newest("targets")).signed.targets)
+        made = self._make_key(f"{role}-r{root.signed.version}")
+        root.signed.add_key(made.public_key, role)
+        root.signatures.clear()
+        here = sorted(path.stem for path in (self.folder / "keys").glob("root-*.pem"))
+        for name in here if signers is None else signers:
+            root.sign(self._signer(name), append=True)
+        pending = self._pending(root.signed.version)
+        pending.parent.mkdir(exist_ok=True)
+        pending.write_bytes(root.to_bytes())
+        return None if self.publish_root() else pending
+
+    def publish_root(self) -> bool:
+        """Publish the root that waits, if it has the signatures that it needs; False where it has not."""
+        before, version = self._root(), self._version("root") + 1
+        pending = self._pending(version)
+        if not pending.exists():
+            return False
+        root = Metadata[Root].from_bytes(pending.read_bytes())
+        told = root.signed.get_root_verification_result(before.signed, root.signed_bytes, root.signatures)
+        if not told.verified:
+            return False
+        pending.rename(self.metadata / f"{version}.root.json")
+        # What a key that is gone has signed is signed anew.
+        self._publish(Metadata[Targets].from_bytes(self._newest("targets")).signed.targets)
+        return True
+
+    def _pending(self, version: int) -> Path:
+        return self.folder / "pending" / f"{version}.root.json"
 
     def _publish(self, targets: Mapping[str, TargetFile]) -> None:
         """Sign targets, snapshot and timestamp anew, in this order."""
@@ -147,12 +177,6 @@ class Repository:
         (self.metadata / name).write_bytes(content)
         return content
 
-    def _sign_root(self, root: Metadata[Root], numbers: Sequence[int]) -> None:
-        root.signatures.clear()
-        for number in numbers:
-            root.sign(self._signer(f"root-{number}"), append=True)
-        (self.metadata / f"{root.signed.version}.root.json").write_bytes(root.to_bytes())
-
     def _root(self) -> Metadata[Root]:
         return Metadata[Root].from_bytes(self._newest("root"))
 
@@ -174,11 +198,7 @@ class Repository:
             yield self._signer(path.stem)
 
     def _signer(self, name: str) -> CryptoSigner:
-        content = (self.folder / "keys" / f"{name}.pem").read_bytes()
-        key = load_pem_private_key(content, None)
-        if not isinstance(key, Ed25519PrivateKey):
-            raise TypeError(f"{name}: not an Ed25519 key")
-        return CryptoSigner(key)
+        return read_key(self.folder / "keys" / f"{name}.pem")
 
     def _make_key(self, name: str) -> CryptoSigner:
         key = Ed25519PrivateKey.generate()
@@ -187,6 +207,25 @@ class Repository:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
         return CryptoSigner(key)
+
+
+def read_key(path: Path) -> CryptoSigner:
+    """Return the signer of a key's file; raises OSError, ValueError."""
+    key = load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise TypeError(f"{path.name}: not an Ed25519 key")
+    return CryptoSigner(key)
+
+
+def sign_root(path: Path, signer: Signer) -> None:
+    """Add a signature to a root that waits for it; nothing else of the repository is needed.
+
+    Raises:
+        ValueError: it is no root, or has no such key.
+    """
+    root = Metadata[Root].from_bytes(path.read_bytes())
+    root.sign(signer, append=True)
+    path.write_bytes(root.to_bytes())
 
 
 def build(

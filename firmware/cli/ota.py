@@ -18,7 +18,7 @@ from firmware.cli.sbom import bill_of_materials
 from firmware.core.policy import POLICIES
 from firmware.errors import ConfigError, UpdateError, UsageError
 from firmware.state import written
-from ota.author import Notes, Repository, build, pack
+from ota.author import Notes, Repository, RepositoryError, build, pack, read_key, sign_root
 from ota.bundle import UnverifiedBundle, read_bundle, require_bill
 from ota.errors import UpdateRefused
 from ota.metadata import ROLES, Floor, Here, VerifiedRelease, verify
@@ -62,6 +62,13 @@ def _fill_keys(parser: argparse.ArgumentParser) -> None:
     rotate.add_argument("repository", metavar="REPOSITORY", type=Path)
     rotate.add_argument("role", choices=("root", *ROLES))
     rotate.set_defaults(handler=handle_rotate)
+    sign = actions.add_parser("sign", help="sign a root that waits, where its key is")
+    sign.add_argument("root", metavar="FILE", type=Path, help="REPOSITORY/pending/N.root.json, or a copy")
+    sign.add_argument("--key", metavar="FILE", type=Path, required=True, help="a root key, root-N.pem")
+    sign.set_defaults(handler=handle_sign)
+    publish = actions.add_parser("publish", help="publish the root that waits, once enough have signed it")
+    publish.add_argument("repository", metavar="REPOSITORY", type=Path)
+    publish.set_defaults(handler=handle_publish)
     device = actions.add_parser(
         "device", help="print the public key that updates for a device are sealed for"
     )
@@ -113,8 +120,31 @@ def handle_create(args: argparse.Namespace) -> int:
 
 def handle_rotate(args: argparse.Namespace) -> int:
     """Give a role a new key."""
-    Repository(args.repository).rotate(args.role)
-    print(f"{args.role}: has a new key; devices take it with the next update")
+    pending = Repository(args.repository).rotate(args.role)
+    if pending is None:
+        print(f"{args.role}: has a new key; devices take it with the next update")
+    else:
+        print(f"{pending}: waits for root keys; sign it where they are (ota keys sign), then: publish")
+    return 0
+
+
+def handle_sign(args: argparse.Namespace) -> int:
+    """Sign a root that waits."""
+    try:
+        sign_root(args.root, read_key(args.key))
+    except OSError as exc:
+        raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
+    except (ValueError, TypeError, RepositoryError) as exc:
+        raise ConfigError(f"{args.root}: cannot be signed with {args.key}: {exc}") from exc
+    print(f"{args.root}: signed; bring it back to pending/, then: veilcam ota keys publish REPOSITORY")
+    return 0
+
+
+def handle_publish(args: argparse.Namespace) -> int:
+    """Publish a root."""
+    if not Repository(args.repository).publish_root():
+        raise UsageError(f"{args.repository}: no root waits, or too few of its keys have signed it")
+    print(f"{args.repository}: published; devices take it with the next update")
     return 0
 
 

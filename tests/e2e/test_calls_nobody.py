@@ -5,6 +5,7 @@ import asyncio
 import base64
 import io
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ from firmware.core.policy import PEOPLE
 from firmware.desk import open_desk
 from firmware.ports import SystemClock
 from firmware.update.device import trust
-from ota.author import Notes, Repository, pack
+from ota.author import Notes, Repository, pack, read_key, sign_root
 from ota.author import build as build_update
 from ota.release import Privacy
 from ota.stanza import read_public
@@ -54,7 +55,9 @@ QUICK = (
     "audit verify --state {told}/state",
     "settings set contact=me --state {out}",
     "ota keys create {out}/repository",
-    "ota keys rotate {told}/repository targets",
+    "ota keys rotate {told}/other targets",
+    "ota keys sign {told}/repository/pending/2.root.json --key {told}/root-1.pem",
+    "ota keys publish {told}/repository",
     "ota keys device --state {told}/state",
     "ota build {input} {out}/bundle --repository {told}/repository --version 2 --counter 2 --board laptop"
     " --recipient {key}",
@@ -134,12 +137,18 @@ def until(met: Callable[[], object], seconds: float) -> bool:
     return bool(met())
 
 
-def prepare_update(told: Path, identity: Identity) -> None:
+def prepare_update(verb: str, told: Path, identity: Identity) -> None:
     """Make a repository that the device trusts, and a bundle of nothing for it."""
     repository, plain = Repository(told / "repository"), io.BytesIO()
     repository.create()
     trust(told / "state", repository.anchor())
     (told / "version").mkdir()
+    Repository(told / "other").create()
+    waits = repository.rotate("snapshot", ["root-2"])
+    assert waits is not None
+    shutil.copy(told / "repository" / "keys" / "root-1.pem", told)
+    if verb == "ota keys publish {told}/repository":
+        sign_root(waits, read_key(told / "root-1.pem"))
     pack(told / "version", plain)
     notes = Notes("1", 1, ("laptop",), Privacy(PEOPLE.digest, 10_000))
     with (told / "bundle").open("wb") as bundle:
@@ -171,7 +180,7 @@ def test_a_verb_calls_nobody_and_leaves_nothing(
     desk.people.put(new_person("eve", ["viewer"], "correct horse"))
     (told / "settings.toml").write_text('contact = "me"')
     key = base64.b64encode(desk.identity.keys.exchange_public).decode()
-    prepare_update(told, desk.identity)
+    prepare_update(verb, told, desk.identity)
     words = [word.format(input=media, out=out, told=told, key=key) for word in verb.split()]
     seen = alone.veilcam(*words, VEILCAM_CACHE=str(cache), **env).seen()
     assert seen.status == 0, seen.output

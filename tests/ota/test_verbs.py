@@ -84,3 +84,22 @@ def test_wrong_use_is_told_in_one_line(words: list[str]) -> None:
     done = veilcam(*words)
     assert done.returncode in {2, 10, 80}
     assert "Traceback" not in done.stderr
+
+
+def test_a_root_is_signed_where_its_keys_are(bundle: Path, tmp_path: Path) -> None:
+    repository, vault = tmp_path / "repository", tmp_path / "vault"
+    vault.mkdir()
+    for number in (1, 2, 3):
+        path = repository / "keys" / f"root-{number}.pem"
+        path.rename(vault / path.name)
+    waits = repository / "pending" / "2.root.json"
+    assert "waits for root keys" in veilcam("keys", "rotate", repository, "targets").stdout
+    assert not (repository / "metadata" / "2.root.json").exists()
+    for number in (3, 1):
+        assert veilcam("keys", "publish", repository).returncode == 2, "too few"
+        signed = veilcam("keys", "sign", waits, "--key", vault / f"root-{number}.pem")
+        assert signed.returncode == 0, signed.stderr
+    assert veilcam("keys", "publish", repository).returncode == 0
+    assert not waits.exists()
+    assert veilcam("keys", "sign", repository / "metadata" / "1.root.json", "--key", bundle).returncode == 10
+    assert verify(bundle).returncode == 0

@@ -82,6 +82,12 @@ class Workshop:
         unpack(verified, KeyInMemory(key or self.key), file, out.write)
         return out.getvalue()
 
+    def lie(self, role: str, *signers: str) -> None:
+        """Publish a root that too few have signed, as the repository itself would not."""
+        pending = self.repository.rotate(role, signers)
+        assert pending is not None
+        pending.rename(self.repository.metadata / pending.name)
+
     def wait(self, days: float) -> None:
         self.clock.now += timedelta(days=days)
 
