@@ -66,6 +66,7 @@ class Masker:
 def on_even_pixels(box: Box, width: int, height: int) -> Box:
     """Return the smallest box on even pixels, inside the picture, that holds `box` (4:2:0 shares chroma)."""
     clipped = box.clipped(width, height)
-    x0, y0 = math.floor(clipped.x / 2) * 2, math.floor(clipped.y / 2) * 2
-    x1, y1 = math.ceil(clipped.right / 2) * 2, math.ceil(clipped.bottom / 2) * 2
+    # Rounded before they are halved: half of the smallest number there is would be nothing.
+    x0, y0 = math.floor(clipped.x) // 2 * 2, math.floor(clipped.y) // 2 * 2
+    x1, y1 = -(-math.ceil(clipped.right) // 2) * 2, -(-math.ceil(clipped.bottom) // 2) * 2
     return Box(x0, y0, x1 - x0, y1 - y0)

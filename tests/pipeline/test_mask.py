@@ -1,7 +1,7 @@
 """The mask: what is under a region is gone, what is not stays as it was, and nothing of the face remains."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from firmware.core.frames import Plane, Planes, Region, Verdict
@@ -84,6 +84,8 @@ def test_result_shares_no_memory_with_the_camera() -> None:
 
 
 @given(box=boxes)
+@example(box=Box(-1.0, -1.0, 1.0 + 5e-324, 1.0))
+@example(box=Box(0.0, 0.0, 5e-324, 5e-324))
 def test_even_box_holds_the_clipped_box(box: Box) -> None:
     even, clipped = on_even_pixels(box, W, H), box.clipped(W, H)
     assert even.x <= clipped.x
