@@ -2,22 +2,25 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from firmware.access.anchoring import anchored
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder, bind_lamp
-from firmware.config.drivers import CameraOptions
+from firmware.config.drivers import CameraOptions, SceneOptions
 from firmware.config.model import ModelCache
 from firmware.config.portrait import portrait
 from firmware.config.profile import Profile
 from firmware.config.settings import Settings
 from firmware.core.frames import Kind, Redacted
-from firmware.core.policy import POLICIES
-from firmware.desk import open_desk
+from firmware.core.policy import PEOPLE, POLICIES
+from firmware.desk import Desk, open_desk
+from firmware.drivers.camera_scene import SceneCamera
 from firmware.errors import VeilcamError, first_error
 from firmware.fanout import Fanout
 from firmware.health import Notifier, Pulse, beat
@@ -26,7 +29,8 @@ from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
 from firmware.pipeline.known import KnownFace
 from firmware.pipeline.raw import RawRendition
-from firmware.ports import CameraInfo, SystemClock
+from firmware.pipeline.recall import FPS, HEIGHT, WIDTH, measure_recall
+from firmware.ports import CameraInfo, Clock, SystemClock
 from firmware.remote.syslog import check_authority, syslog_of
 from firmware.state import own
 from firmware.status import CameraStatus
@@ -37,6 +41,7 @@ from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, answers, serve
 from firmware.stream.viewing import Shown, viewing
 from firmware.update.trial import Trial
+from firmware.update.turn import BOOTED, Turn
 
 logger = logging.getLogger(__name__)
 
@@ -147,8 +152,9 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         tasks.create_task(flow.run())
         tasks.create_task(raw.run())
         tasks.create_task(desk.grants.run())
-        trial = Trial(desk.updates, desk.audit)
-        tasks.create_task(trial.run(status, lambda: answers(served.url)))
+        shows = partial(self_test, detectors, options.cache)
+        tasks.create_task(Trial(desk.updates, desk.audit).run(status, lambda: answers(served.url), shows))
+        tasks.create_task(_end_for_update(desk, clock))
         tasks.create_task(anchored(desk.audit, identity.keys, syslog_of(settings)))
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
@@ -199,6 +205,17 @@ class StatusBoard:
         return Pulse(report.frames, min(report.looks.values()))
 
 
+async def self_test(detectors: BoundDetectors, cache: ModelCache) -> float:
+    """Return which share of the built-in scene's people this version hides, with this machine's detectors.
+
+    Raises:
+        DetectorFailed: a detector cannot be opened, or fails.
+    """
+    scene = SceneOptions(driver="scene", width=WIDTH, height=HEIGHT, fps=FPS)
+    camera = await asyncio.to_thread(SceneCamera, scene, await asyncio.to_thread(portrait, cache))
+    return await measure_recall([one.opens for one in detectors.detectors], camera.draw, PEOPLE)
+
+
 def _apply(settings: Settings, flow: Flow) -> None:
     """Have the running camera hide as it is told."""
     flow.use(POLICIES[settings.hide])
@@ -212,6 +229,13 @@ def _stop_asked() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+async def _end_for_update(desk: Desk, clock: Clock) -> None:
+    """End the task group once an update may be taken up, where it was started by what then starts that."""
+    if BOOTED in os.environ:
+        await Turn(desk.updates, desk.grants.any_live, lambda: desk.settings().update_hours, clock).wait()
+        raise _StopAskedError
 
 
 async def _end_when(stop: asyncio.Event) -> None:

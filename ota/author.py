@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -28,7 +29,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 
 from ota.bundle import header
 from ota.metadata import ISSUED, PREFIX, ROLES
-from ota.release import Privacy, Release
+from ota.release import Part, Privacy, Release, read_release
 from ota.stanza import KEY_BYTES, PublicKey, wrap
 from ota.stream import cipher, seal, sealed_length
 
@@ -107,6 +108,11 @@ class Repository:
         hashes = {"sha256": release.sealed_sha256}
         made = TargetFile(release.sealed_length, hashes, path, {"custom": release.told()})
         self._publish({**targets, path: made})
+
+    def releases(self) -> list[Release]:
+        """Return every release that is published."""
+        targets = Metadata[Targets].from_bytes(self._newest("targets")).signed.targets
+        return [read_release(target.custom) for path, target in targets.items() if path.startswith(PREFIX)]
 
     def rotate(self, role: str, signers: Sequence[str] | None = None) -> Path | None:
         """Give a role a new key by a new root, for `root` in the place of its oldest.
@@ -228,20 +234,24 @@ def sign_root(path: Path, signer: Signer) -> None:
     path.write_bytes(root.to_bytes())
 
 
-def build(
+def build(  # noqa: PLR0913 - what is built, for whom, and how it is told
     repository: Repository,
     notes: Notes,
     plain: BinaryIO,
     recipients: Sequence[PublicKey],
     out: BinaryIO,
+    *,
     progress: Progress = lambda size: None,
     random: Callable[[int], bytes] = secrets.token_bytes,
+    deltas: Mapping[str, BinaryIO] = MappingProxyType({}),
 ) -> Release:
-    """Seal a payload, publish its release, and write the bundle; `plain` and `out` can be sought in.
+    """Seal a payload, publish its release, and write the bundle; every file can be sought in.
 
-    With the same `random` and the same keys it writes the same bytes.
+    `deltas` are payloads by the release that each is read against. With the same `random` and the same keys
+    it writes the same bytes, but for the wrapped keys: HPKE makes a fresh key for each.
     """
-    length = plain.seek(0, os.SEEK_END)
+    plains = [*deltas.items(), ("", plain)]
+    whole, *made = [_part(base, file) for base, file in (plains[-1], *plains[:-1])]
     release = Release(
         id=random(16).hex(),
         version=notes.version,
@@ -250,41 +260,59 @@ def build(
         needs_counter=notes.needs_counter,
         aead=notes.aead,
         salt=random(16).hex(),
-        plain_length=length,
-        plain_sha256="0" * 64,
-        sealed_length=sealed_length(length),
-        sealed_sha256="0" * 64,
+        plain_length=whole.plain_length,
+        plain_sha256=whole.plain_sha256,
+        sealed_length=whole.sealed_length,
+        sealed_sha256=whole.sealed_sha256,
         privacy=notes.privacy,
         sbom_sha256=_sha256(notes.sbom),
         recipients=(),
+        deltas=tuple(made),
     )
     key = random(KEY_BYTES)
     # Twice: the header, which is signed, says what the payload behind it is; nothing large is kept in memory.
-    digests = _digests(release, key, plain, progress)
+    *made, whole = [
+        _digested(release, part, key, file, progress)
+        for part, (_, file) in zip(release.parts, plains, strict=True)
+    ]
     wrapped = tuple(wrap(key, public, release.binding) for public in recipients)
-    release = replace(release, plain_sha256=digests[0], sealed_sha256=digests[1], recipients=wrapped)
+    release = replace(
+        release,
+        plain_sha256=whole.plain_sha256,
+        sealed_sha256=whole.sealed_sha256,
+        deltas=tuple(made),
+        recipients=wrapped,
+    )
     repository.add(release)
     out.write(header(repository.files(), notes.sbom))
-    plain.seek(0)
-    for chunk in seal(cipher(release, key), plain.read):
-        out.write(chunk)
-        progress(len(chunk))
+    for part, (_, file) in zip(release.parts, plains, strict=True):
+        file.seek(0)
+        for chunk in seal(cipher(release, part, key), file.read):
+            out.write(chunk)
+            progress(len(chunk))
     return release
 
 
-def _digests(release: Release, key: bytes, plain: BinaryIO, progress: Progress) -> tuple[str, str]:
+def _part(base: str, plain: BinaryIO) -> Part:
+    """Return how long a payload is, without its digests."""
+    length = plain.seek(0, os.SEEK_END)
+    return Part(base, length, "0" * 64, sealed_length(length), "0" * 64)
+
+
+def _digested(release: Release, part: Part, key: bytes, plain: BinaryIO, progress: Progress) -> Part:
+    """Return a payload's description with its digests."""
     plain_hash, sealed_hash = hashlib.sha256(), hashlib.sha256()
     plain.seek(0)
 
     def read(size: int) -> bytes:
-        part = plain.read(size)
-        plain_hash.update(part)
-        return part
+        piece = plain.read(size)
+        plain_hash.update(piece)
+        return piece
 
-    for chunk in seal(cipher(release, key), read):
+    for chunk in seal(cipher(release, part, key), read):
         sealed_hash.update(chunk)
         progress(len(chunk))
-    return plain_hash.hexdigest(), sealed_hash.hexdigest()
+    return replace(part, plain_sha256=plain_hash.hexdigest(), sealed_sha256=sealed_hash.hexdigest())
 
 
 def pack(folder: Path, out: BinaryIO) -> None:
@@ -292,21 +320,32 @@ def pack(folder: Path, out: BinaryIO) -> None:
 
     Only folders, files and links inside are packed; a file is executable or not, and nothing else.
     """
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with packing(out) as tar:
         for path in sorted(folder.rglob("*")):
-            # Not by tarfile's gettarinfo, which asks the machine for its owners' names.
-            info, told = tarfile.TarInfo(path.relative_to(folder).as_posix()), path.lstat()
-            info.mode = 0o755 if path.is_dir() or told.st_mode & 0o100 else 0o644
-            if path.is_symlink():
-                info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
-                tar.addfile(info)
-            elif path.is_dir():
-                info.type = tarfile.DIRTYPE
-                tar.addfile(info)
-            elif path.is_file():
-                info.size = told.st_size
+            if path.is_file() and not path.is_symlink():
                 with path.open("rb") as file:
-                    tar.addfile(info, file)
+                    tar.addfile(entry_of(folder, path), file)
+            elif path.is_symlink() or path.is_dir():
+                tar.addfile(entry_of(folder, path))
+
+
+def packing(out: BinaryIO) -> tarfile.TarFile:
+    """Return a tar to write a payload to."""
+    return tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT)
+
+
+def entry_of(folder: Path, path: Path) -> tarfile.TarInfo:
+    """Return how a payload has a file, a folder or a link of a folder."""
+    # Not by tarfile's gettarinfo, which asks the machine for its owners' names.
+    info, told = tarfile.TarInfo(path.relative_to(folder).as_posix()), path.lstat()
+    info.mode = 0o755 if path.is_dir() or told.st_mode & 0o100 else 0o644
+    if path.is_symlink():
+        info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
+    elif path.is_dir():
+        info.type = tarfile.DIRTYPE
+    else:
+        info.size = told.st_size
+    return info
 
 
 def _sha256(content: bytes) -> str:

@@ -24,10 +24,14 @@ MOST_FILES = 80
 
 
 class BundleFile(Source, Protocol):
-    """A bundle that is read from its beginning to its end, once."""
+    """A bundle that is read forwards; what is not needed of it is passed over."""
 
     def read(self, size: int, /) -> bytes:
         """Return at most so many bytes, none at the end."""
+        ...
+
+    def seek(self, at: int, /) -> object:
+        """Go on at so many bytes from the beginning."""
         ...
 
 

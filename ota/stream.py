@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ota.errors import Code, UpdateRefused
-from ota.release import CHUNK, Release
+from ota.release import CHUNK, Part, Release
 
 TAG = 16
 SEALED = CHUNK + TAG
@@ -33,9 +33,9 @@ class Source(Protocol):
         ...
 
 
-def cipher(release: Release, key: bytes) -> Aead:
-    """Return the cipher of one update's payload."""
-    made = HKDF(SHA256(), 32, bytes.fromhex(release.salt), release.binding("")).derive(key)
+def cipher(release: Release, part: Part, key: bytes) -> Aead:
+    """Return the cipher of one of an update's payloads."""
+    made = HKDF(SHA256(), 32, bytes.fromhex(release.salt), release.binding("", part.base)).derive(key)
     return AESGCM(made) if release.aead == "AES-256-GCM" else ChaCha20Poly1305(made)
 
 
@@ -76,7 +76,11 @@ def unseal(aead: Aead, sealed: Source, length: int, begin: int = 0) -> Iterator[
         except (InvalidTag, ValueError) as exc:
             raise UpdateRefused(Code.CORRUPT, f"chunk {number} of {chunks} is not what was sealed") from exc
         yield room
-    if fill(sealed, content[:1]):
+
+
+def require_end(sealed: Source) -> None:
+    """Raise UpdateRefused (CORRUPT) where something follows the last payload."""
+    if fill(sealed, memoryview(bytearray(1))):
         raise UpdateRefused(Code.CORRUPT, "something follows the last chunk")
 
 

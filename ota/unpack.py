@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from ota.errors import Code, UpdateRefused
 from ota.metadata import VerifiedRelease
-from ota.release import CHUNK
+from ota.release import CHUNK, Part
 from ota.stanza import Opens, unwrap
-from ota.stream import Source, cipher, fill, unseal
+from ota.stream import Source, cipher, fill, require_end, unseal
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,14 @@ class Begun:
 
 def unpack(
     verified: VerifiedRelease,
+    part: Part,
     keys: Opens,
     sealed: Source,
     write: Callable[[memoryview], object],
     begun: Begun | None = None,
 ) -> None:
-    """Hand the payload's plain chunks to `write`; `sealed` reads on from where `begun` ended.
+    """Hand the plain chunks of one of the release's payloads to `write`; `sealed` is at its first byte, or
+    where `begun` ended.
 
     What `write` is given is good until it returns.
 
@@ -40,29 +42,31 @@ def unpack(
         UpdateRefused: NOT_FOR_ME before anything is written; CORRUPT where it is not as signed.
     """
     release = verified.release
-    aead = cipher(release, unwrap(release, keys))
+    aead = cipher(release, part, unwrap(release, keys))
     found, first = hashlib.sha256(), 0
     if begun is not None:
         first = begun.chunks
         room = memoryview(bytearray(CHUNK))
         for _ in range(first):
             found.update(room[: fill(begun.plain, room)])
-    for chunk in unseal(aead, sealed, release.sealed_length, first):
+    for chunk in unseal(aead, sealed, part.sealed_length, first):
         found.update(chunk)
         write(chunk)
-    if found.hexdigest() != release.plain_sha256:
+    if not part.base:  # the whole is the last of a bundle
+        require_end(sealed)
+    if found.hexdigest() != part.plain_sha256:
         raise UpdateRefused(Code.CORRUPT, "the payload is not the one that was signed")
 
 
 def require_sealed(verified: VerifiedRelease, sealed: Source, progress: Callable[[int], object]) -> None:
-    """Read a whole payload and hold it against what was signed, without a key; raises UpdateRefused."""
-    found, length = hashlib.sha256(), 0
+    """Read every payload and hold it against what was signed, without a key; raises UpdateRefused."""
     room = memoryview(bytearray(CHUNK))
-    while part := fill(sealed, room):
-        found.update(room[:part])
-        length += part
-        progress(part)
-        if length > verified.release.sealed_length:
-            break
-    if (found.hexdigest(), length) != (verified.release.sealed_sha256, verified.release.sealed_length):
-        raise UpdateRefused(Code.CORRUPT, "the payload is not the one that was signed")
+    for part in verified.release.parts:
+        found, left = hashlib.sha256(), part.sealed_length
+        while left and (size := fill(sealed, room[:left])):
+            found.update(room[:size])
+            left -= size
+            progress(size)
+        if left or found.hexdigest() != part.sealed_sha256:
+            raise UpdateRefused(Code.CORRUPT, "a payload is not the one that was signed")
+    require_end(sealed)

@@ -13,7 +13,10 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from ota.author import Notes, Repository, build
+import firmware
+import ota
+from firmware.update.delta import make_delta
+from ota.author import Notes, Repository, build, pack
 from ota.release import Privacy
 
 MIB = 1 << 20
@@ -32,7 +35,8 @@ bundle, anchor, key, out = map(Path, sys.argv[1:])
 with bundle.open("rb", buffering=0) as file, out.open("wb", buffering=0) as plain:
     files = read_bundle(file).files
     found = verify(files, anchor.read_bytes(), Floor(), Here(("bench",), datetime.now(UTC)))
-    unpack(found, KeyInMemory(X25519PrivateKey.from_private_bytes(key.read_bytes())), file, plain.write)
+    held = KeyInMemory(X25519PrivateKey.from_private_bytes(key.read_bytes()))
+    unpack(found, found.release.whole, held, file, plain.write)
     plain.flush()
     os.fsync(plain.fileno())
 """
@@ -56,6 +60,8 @@ class UpdateReport:
     ours: Cost
     age: Cost | None
     openssl_cms: Cost | None
+    delta_share: float
+    """Bytes of a delta in which one module of this firmware changes, as a share of the whole."""
 
     @property
     def ratio_to_age(self) -> float | None:
@@ -80,7 +86,21 @@ def measure_update(
         done("age")
         cms = _cms(folder, plain) if shutil.which("openssl") else None
         done("openssl cms")
-        return UpdateReport(mib, ours, age, cms)
+        return UpdateReport(mib, ours, age, cms, _delta_share(folder))
+
+
+def _delta_share(folder: Path) -> float:
+    old, new = folder / "old", folder / "new"
+    for version in (old, new):
+        for package in (firmware, ota):
+            source = Path(package.__path__[0])
+            shutil.copytree(source, version / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    with (new / "firmware" / "app.py").open("a", encoding="utf-8") as module:
+        module.write("\n\ndef added() -> int:\n    return 1\n")
+    with (folder / "delta").open("wb") as delta, (folder / "whole").open("wb") as whole:
+        make_delta(old, new, delta)
+        pack(new, whole)
+        return delta.tell() / whole.tell()
 
 
 def _ours(folder: Path, plain: Path) -> Cost:

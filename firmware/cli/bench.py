@@ -163,3 +163,4 @@ def _print_update(report: UpdateReport) -> None:
     for name, cost in rows:
         told = "not here" if cost is None else f"{cost.cpu_s:>8.2f}{cost.peak_mib:>12.0f}{cost.overhead:>12}"
         print(f"{name:<20}{told}")
+    print(f"a change of one module of this firmware: {report.delta_share:.1%} of the whole")

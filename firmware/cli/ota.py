@@ -2,12 +2,15 @@
 
 import argparse
 import base64
+import hashlib
 import json
 import sys
 import tempfile
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 from tqdm import tqdm
 
@@ -18,11 +21,12 @@ from firmware.cli.sbom import bill_of_materials
 from firmware.core.policy import POLICIES
 from firmware.errors import ConfigError, UpdateError, UsageError
 from firmware.state import written
+from firmware.update.delta import make_delta
 from ota.author import Notes, Repository, RepositoryError, build, pack, read_key, sign_root
 from ota.bundle import UnverifiedBundle, read_bundle, require_bill
-from ota.errors import UpdateRefused
+from ota.errors import Code, UpdateRefused
 from ota.metadata import ROLES, Floor, Here, VerifiedRelease, verify
-from ota.release import AEADS, Privacy
+from ota.release import AEADS, Privacy, Release
 from ota.stanza import PublicKey, read_public
 from ota.unpack import require_sealed
 
@@ -45,6 +49,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--anchor", metavar="FILE", type=Path, required=True, help="REPOSITORY/metadata/1.root.json"
     )
     check.add_argument("--board", action="append", required=True, help="the board that it is for")
+    check.add_argument(
+        "--folder", metavar="FOLDER", type=Path, help="what it has to be built from, to the byte"
+    )
     check.set_defaults(handler=handle_verify)
     ota_device.fill(actions)
     for one in (inspect, check):
@@ -94,6 +101,14 @@ def _fill_build(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--policy", choices=list(POLICIES), default="people", help="what the version hides")
     parser.add_argument("--recall", type=float, default=1.0, help="share of people that its self-test finds")
+    parser.add_argument(
+        "--delta-from",
+        metavar="FOLDER",
+        type=Path,
+        action="append",
+        default=[],
+        help="a version that was built before: devices that run it read what differs alone",
+    )
     parser.add_argument("--aead", choices=AEADS, default=AEADS[0], help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(handler=handle_build)
@@ -171,15 +186,43 @@ def handle_build(args: argparse.Namespace) -> int:
         bill_of_materials(args.version),
         aead=args.aead,
     )
-    with tempfile.TemporaryFile(dir=args.bundle.absolute().parent) as plain:
+    repository, beside = Repository(args.repository), args.bundle.absolute().parent
+    with ExitStack() as files:
+        plain = files.enter_context(tempfile.TemporaryFile(dir=beside))
         pack(args.folder, plain)
-        with written(args.bundle) as part, part.open("wb") as out, _bar(2 * plain.tell(), "sealing") as bar:
-            release = build(Repository(args.repository), notes, plain, args.recipient, out, bar.update)
+        deltas: dict[str, BinaryIO] = {}
+        for base in args.delta_from:
+            deltas[_built_from(base, repository, beside).id] = delta = files.enter_context(
+                tempfile.TemporaryFile(dir=beside)
+            )
+            make_delta(base, args.folder, delta)
+        bar = files.enter_context(_bar(2 * sum(file.tell() for file in (plain, *deltas.values())), "sealing"))
+        with written(args.bundle) as part, part.open("wb") as out:
+            release = build(repository, notes, plain, args.recipient, out, progress=bar.update, deltas=deltas)
     told = {"id": release.id, "version": release.version, "bytes": args.bundle.stat().st_size}
     print(
         json.dumps(told) if args.json else f"{args.bundle}: version {release.version}, {told['bytes']} bytes"
     )
     return 0
+
+
+def _built_from(folder: Path, repository: Repository, beside: Path) -> Release:
+    """Return the release that a folder was built into."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    found = _packed_digest(folder, beside)
+    for release in repository.releases():
+        if release.plain_sha256 == found:
+            return release
+    raise UsageError(f"{folder}: no release of {repository.folder} was built from it, as it is now")
+
+
+def _packed_digest(folder: Path, beside: Path) -> str:
+    """Return the SHA-256 that a folder's payload has, whoever packs it."""
+    with tempfile.TemporaryFile(dir=beside) as plain:
+        pack(folder, plain)
+        plain.seek(0)
+        return hashlib.file_digest(plain, "sha256").hexdigest()
 
 
 def handle_inspect(args: argparse.Namespace) -> int:
@@ -210,8 +253,10 @@ def handle_verify(args: argparse.Namespace) -> int:
         try:
             verified = _verified(bundle, args.anchor, args.board)
             require_bill(bundle, verified.release)
-            with _bar(verified.release.sealed_length, "verifying") as bar:
+            with _bar(sum(part.sealed_length for part in verified.release.parts), "verifying") as bar:
                 require_sealed(verified, file, bar.update)
+            if args.folder is not None:
+                _require_built_from(args.folder, verified.release)
         except UpdateRefused as exc:
             raise UpdateError(f"{args.bundle}: {exc.code}: {exc}") from exc
     release = verified.release
@@ -219,6 +264,14 @@ def handle_verify(args: argparse.Namespace) -> int:
     line = f"{args.bundle}: version {release.version}, as its authors signed it"
     print(json.dumps(told) if args.json else line)
     return 0
+
+
+def _require_built_from(folder: Path, release: Release) -> None:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder")
+    with tempfile.TemporaryDirectory(prefix="veilcam-verify-") as beside:
+        if _packed_digest(folder, Path(beside)) != release.plain_sha256:
+            raise UpdateRefused(Code.CORRUPT, f"what is sealed in it is not the folder {folder}")
 
 
 def _verified(bundle: UnverifiedBundle, anchor: Path, boards: list[str]) -> VerifiedRelease:

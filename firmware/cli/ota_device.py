@@ -1,18 +1,24 @@
 """The device's side of `veilcam ota`: what it trusts, installs, runs, keeps and gives up."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+
+from tqdm import tqdm
 
 from firmware.cli.local import DEFAULT_STATE, ask
 from firmware.config.profile import chosen_profile
-from firmware.errors import CameraRefused, ConfigError, UpdateError
+from firmware.errors import CameraRefused, ConfigError, UpdateError, VeilcamError
 from firmware.update.device import SLOTS, trust
 from firmware.update.slots import DirectorySlots
+from firmware.update.turn import BOOTED
 
 API = "/api/v1/update"
+PROGRESS_S = 0.5
 RUN = "run"
 """What a version has at its top, and is started by."""
 
@@ -74,9 +80,23 @@ def handle_install(args: argparse.Namespace) -> int:
         raise ConfigError(f"{args.bundle}: no such bundle")
     if args.statement is not None:
         body["statement"] = _read(args.statement)
-    if sys.stderr.isatty():
-        print("fetching, verifying and writing; this takes a while", file=sys.stderr)
-    return _tell(args, _ask(args, "POST", API, body))
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(_ask, args, "POST", API, body)
+        if sys.stderr.isatty():
+            _show_progress(args, asked)
+        return _tell(args, asked.result())
+
+
+def _show_progress(args: argparse.Namespace, asked: "Future[dict[str, object]]") -> None:
+    """Draw how much is written until the camera has answered."""
+    with tqdm(desc="writing", unit="B", unit_scale=True, leave=False) as bar:
+        while not asked.done():
+            wait([asked], PROGRESS_S)
+            with contextlib.suppress(VeilcamError):
+                writing = _ask(args, "GET", API)["writing"]
+                if isinstance(writing, dict):
+                    bar.total = writing["total"]
+                    bar.update(writing["done"] - bar.n)
 
 
 def _read(path: Path) -> str:
@@ -111,6 +131,7 @@ def handle_boot(args: argparse.Namespace) -> int:
     else:
         command = [str(version / RUN), *args.words]
     sys.stdout.flush()
+    os.environ[BOOTED] = "1"
     os.execv(command[0], command)  # noqa: S606 - the version was verified before it was written
 
 

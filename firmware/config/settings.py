@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from firmware.config.hours import require_hours
 from firmware.config.strict import Strict, explain, read_toml
 from firmware.core.policy import PEOPLE, POLICIES, TIMING
 
@@ -91,6 +92,11 @@ class Settings(Strict):
         max_length=400,
         title="Media addresses",
         description="Host addresses that media may use: all, loopback, or a list split by commas.",
+    )
+    update_hours: Annotated[str, AfterValidator(require_hours)] = Field(
+        default="",
+        title="Hours for updates",
+        description="When the camera may start again for an update, HH:MM-HH:MM in its own time; else any.",
     )
     audit_syslog: Annotated[str, AfterValidator(_peer)] | None = Field(
         default=None,

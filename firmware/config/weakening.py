@@ -38,6 +38,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "origins": Weaker.ADDED,
         "trusted_proxies": Weaker.ADDED,
         "ice_addresses": Weaker.NEVER,
+        "update_hours": Weaker.NEVER,
         # Whoever keeps the heads is who would notice.
         "audit_syslog": Weaker.REPLACED,
         "audit_syslog_ca": Weaker.REPLACED,

@@ -29,7 +29,7 @@ def unpack_tar(path: Path, folder: Path, limit: int) -> int:
     try:
         with tarfile.open(path, "r:", errorlevel=2) as tar:
             for entry in tar:
-                name = _plain(entry.name)
+                name = plain_name(entry.name)
                 key = unicodedata.normalize("NFC", name.as_posix()).casefold()
                 if key in seen or len(seen) >= MOST_ENTRIES:
                     raise UpdateRefused(
@@ -84,7 +84,7 @@ def _same(tar: tarfile.TarFile, entry: tarfile.TarInfo, there: Path) -> bool:
     return True
 
 
-def _plain(text: str) -> PurePosixPath:
+def plain_name(text: str) -> PurePosixPath:
     """Return a name that stays where it is put; raises UpdateRefused."""
     name = PurePosixPath(text)
     parts = name.parts

@@ -21,7 +21,7 @@ from ota.stanza import X25519, name_of
 ANCHOR = "anchor.json"
 SLOTS = "slots"
 RECALL = 9_900
-"""What this version's self-test has to find, of 10,000; see `trial`."""
+"""What the self-test of a version that has not measured itself yet is held to have found, of 10,000."""
 
 
 class DeviceKey:
@@ -63,6 +63,11 @@ def update_agent(state: Path, identity: Identity, boards: Sequence[str], clock: 
         raise OutputError(
             f"{exc.filename or folder}: {exc.strerror}; free space, or mend its permissions"
         ) from exc
+
+
+def has_anchor(state: Path) -> bool:
+    """Say whether this device trusts a root; without one it takes no update."""
+    return (state / FOLDER / ANCHOR).exists()
 
 
 def trust(state: Path, anchor: bytes) -> str:

@@ -17,6 +17,7 @@ from firmware.core.address import shown
 from ota.errors import Code, UpdateRefused
 
 CONNECT_S = 10.0
+NEAR, PIECE = 1 << 20, 1 << 16
 ATTEMPTS = 8
 """Times that a connection may break off without a byte in between."""
 SLOWEST = 1024
@@ -81,6 +82,17 @@ class RemoteBundle:
             why = "it ended early"
             self._hang_up()
         raise UpdateRefused(Code.UNAVAILABLE, f"{self._name} broke off {ATTEMPTS} times: {why}; try later")
+
+    def seek(self, at: int, /) -> None:
+        """Go on at so many bytes from the beginning; what lies close before is read and thrown away."""
+        if at == self._at:
+            return
+        if self._answer is not None and 0 < at - self._at <= NEAR:
+            while self._at < at and self.read(min(PIECE, at - self._at)):
+                pass
+            return
+        self._hang_up()
+        self._at, self._ended = at, False
 
     def _ask(self) -> http.client.HTTPResponse:
         """Ask for the rest; raises OSError, HTTPException where it can be tried again, else UpdateRefused."""

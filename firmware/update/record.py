@@ -22,6 +22,7 @@ from firmware.errors import IdentityDamaged
 from firmware.ports import KeyStore
 from firmware.state import written
 from ota.metadata import Floor
+from ota.release import Privacy
 
 FOLDER = "update"
 NAMES = ("record.0", "record.1")
@@ -52,6 +53,12 @@ class Record:
     """Releases that were tried and did not work; none is tried again."""
     last: str = ""
     """One sentence about how the last update went."""
+    privacy: Privacy | None = None
+    """What the confirmed version has shown here: its policy, and what its self-test finds."""
+    shown: Privacy | None = None
+    """The same of the version on trial."""
+    accepted: bool = False
+    """The owner has signed for it to be weaker."""
 
 
 class Records:
@@ -113,7 +120,14 @@ def _told(record: Record) -> dict[str, object]:
         "time_s": floor.time_s,
         "quarantined": list(record.quarantined),
         "last": record.last,
+        "privacy": _privacy_told(record.privacy),
+        "shown": _privacy_told(record.shown),
+        "accepted": record.accepted,
     }
+
+
+def _privacy_told(privacy: Privacy | None) -> list[object] | None:
+    return None if privacy is None else [privacy.policy, privacy.recall]
 
 
 def _number(told: Mapping[str, Any]) -> int:
@@ -131,4 +145,14 @@ def _record(told: Mapping[str, Any]) -> Record:
         Floor(root, versions, int(told["floor_counter"]), int(told["time_s"])),
         tuple(map(str, told["quarantined"])),
         str(told["last"]),
+        _privacy(told.get("privacy")),
+        _privacy(told.get("shown")),
+        bool(told.get("accepted")),
     )
+
+
+def _privacy(told: Any) -> Privacy | None:
+    if told is None:
+        return None
+    policy, recall = told
+    return Privacy(str(policy), int(recall))

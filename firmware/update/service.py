@@ -1,25 +1,26 @@
 """What a camera offers about updates: to say how they stand, and to take one by its owner's command."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from firmware.access.allowance import require_allowed
 from firmware.access.identity import Identity
 from firmware.access.owner import Ownership
 from firmware.access.statement import StatementRefused
-from firmware.errors import UpdateError
+from firmware.errors import OutputError, UpdateError
 from firmware.ports import Clock
-from firmware.update.device import SLOTS, update_agent
+from firmware.update.agent import Progress
+from firmware.update.device import SLOTS, has_anchor, update_agent
 from firmware.update.fetch import RemoteBundle
-from firmware.update.record import Record
+from firmware.update.record import Record, Records
 from firmware.update.slots import DirectorySlots
 from ota.bundle import BundleFile
 from ota.errors import UpdateRefused
-from ota.release import Release
+from ota.release import Privacy, Release
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UpdateService:
     """Updates of one state folder; its methods wait for the disk and the network, and raise UpdateError."""
 
@@ -28,11 +29,19 @@ class UpdateService:
     ownership: Ownership
     boards: tuple[str, ...]
     clock: Clock
+    armed: bool = field(default=False, init=False)
+    """This process has installed an update, which the next start tries."""
+    _writing: Progress | None = field(default=None, init=False, repr=False)
 
     def status(self) -> dict[str, object]:
-        """Say what runs, what is under way, and how the last update went."""
-        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
-            return self._told(agent.now)
+        """Say what runs, what is under way, and how the last update went; beside an install, too."""
+        try:
+            told = self._told(Records(self.state, self.identity.keys).now)
+        except OSError as exc:
+            raise OutputError(f"{exc.filename}: {exc.strerror}; mend its permissions") from exc
+        if (one := self._writing) is not None:
+            told["writing"] = {"done": one.done, "total": one.total}
+        return told
 
     def install(self, bundle: str, statement: str | None) -> dict[str, object]:
         """Take a bundle, a file or an https address; a statement is the owner's word for a weaker one."""
@@ -48,9 +57,13 @@ class UpdateService:
                     file = opened.enter_context(RemoteBundle(bundle))
                 else:
                     file = opened.enter_context(Path(bundle).open("rb"))
-                agent.install(file, allowed)
+                self._writing = Progress()
+                agent.install(file, allowed, self._writing)
+                self.armed = True
             except UpdateRefused as exc:
                 raise UpdateError(f"{exc.code}: {exc}") from exc
+            finally:
+                self._writing = None
             return self._told(agent.now)
 
     def begun(self) -> dict[str, object]:
@@ -58,13 +71,26 @@ class UpdateService:
         with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
             return self._told(agent.begun())
 
+    def show(self, privacy: Privacy) -> dict[str, object]:
+        """Take note of what the version that runs hides, as measured."""
+        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+            return self._told(agent.show(privacy))
+
+    def trusts(self) -> bool:
+        """Say whether there is a root that updates could be verified from."""
+        return has_anchor(self.state)
+
     def confirm(self) -> dict[str, object]:
         """Keep what is on trial."""
         with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
-            return self._told(agent.confirm())
+            try:
+                return self._told(agent.confirm())
+            except UpdateRefused as exc:
+                raise UpdateError(f"{exc.code}: {exc}") from exc
 
     def rollback(self, why: str) -> dict[str, object]:
         """Give up what is armed or on trial."""
+        self.armed = False
         with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
             return self._told(agent.rollback(why))
 
@@ -84,5 +110,7 @@ class UpdateService:
             "version": record.version,
             "counter": record.floor.counter,
             "last": record.last,
+            "recall": None if record.privacy is None else record.privacy.recall / 10_000,
             "running": DirectorySlots(self.state / SLOTS).running(),
+            "writing": None,
         }

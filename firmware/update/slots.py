@@ -51,6 +51,10 @@ class DirectorySlots:
         """Say whether a release is here, complete."""
         return (self.folder / VERSIONS / release).is_dir()
 
+    def tree(self, release: str) -> Path | None:
+        """Return the folder that a release lies in, complete; deltas are read against it."""
+        return self.folder / VERSIONS / release if self.has(release) else None
+
     @contextlib.contextmanager
     def writing(self, release: str) -> Iterator[Path]:
         """Give a folder to write a release to; at the end of the block it takes its place, whole."""

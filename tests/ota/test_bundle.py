@@ -84,7 +84,10 @@ def test_b02_no_byte_of_a_changed_chunk_is_handed_on(shop: Workshop, chunk: int)
     assert verified.release == release
     file, out = io.BytesIO(bytes(changed)), io.BytesIO()
     file.seek(payload_of(bundle))
-    text = refused(Code.CORRUPT, lambda: unpack.unpack(verified, KeyInMemory(shop.key), file, out.write))
+    text = refused(
+        Code.CORRUPT,
+        lambda: unpack.unpack(verified, verified.release.whole, KeyInMemory(shop.key), file, out.write),
+    )
     assert f"chunk {chunk} of 3" in text
     assert out.getvalue() == CONTENT[: chunk * CHUNK]
 
@@ -124,7 +127,7 @@ def test_b09_b10_another_algorithm_opens_nothing(shop: Workshop) -> None:
     verified = replace(shop.verify(), release=moved)
     refused(
         Code.NOT_FOR_ME,
-        lambda: unpack.unpack(verified, KeyInMemory(shop.key), io.BytesIO(), print),
+        lambda: unpack.unpack(verified, verified.release.whole, KeyInMemory(shop.key), io.BytesIO(), print),
     )
 
 
@@ -151,7 +154,7 @@ def test_b12_a_key_of_one_update_opens_no_other(shop: Workshop, field: str) -> N
     verified = replace(shop.verify(), release=moved)
     refused(
         Code.NOT_FOR_ME,
-        lambda: unpack.unpack(verified, KeyInMemory(shop.key), io.BytesIO(), print),
+        lambda: unpack.unpack(verified, verified.release.whole, KeyInMemory(shop.key), io.BytesIO(), print),
     )
 
 
@@ -165,14 +168,14 @@ def test_b14_a_payload_that_opens_and_is_another_is_refused(shop: Workshop) -> N
     verified = shop.verify()
     lies = replace(verified, release=replace(verified.release, plain_sha256="0" * 64))
     file = io.BytesIO(bundle[payload_of(bundle) :])
-    refused(Code.CORRUPT, lambda: unpack.unpack(lies, KeyInMemory(shop.key), file, len))
+    refused(Code.CORRUPT, lambda: unpack.unpack(lies, lies.release.whole, KeyInMemory(shop.key), file, len))
 
 
 def test_b15_whoever_seals_it_anew_for_themselves_has_signed_nothing(shop: Workshop) -> None:
     release, bundle = shop.build(b"content")
     key, mine = b"k" * 32, X25519PrivateKey.generate()
     stolen = replace(release, recipients=(wrap(key, mine.public_key(), release.binding),))
-    sealed = b"".join(seal(cipher(stolen, key), io.BytesIO(b"evil").read))
+    sealed = b"".join(seal(cipher(stolen, stolen.whole, key), io.BytesIO(b"evil").read))
     files = dict(read_bundle(io.BytesIO(bundle)).files)
     refused(Code.NOT_FOR_ME, lambda: shop.take(header(files, b"{}") + sealed, mine))
 
@@ -184,7 +187,7 @@ def test_b16_a_point_of_low_order_opens_nothing(shop: Workshop) -> None:
     verified = replace(shop.verify(), release=moved)
     refused(
         Code.NOT_FOR_ME,
-        lambda: unpack.unpack(verified, KeyInMemory(shop.key), io.BytesIO(), print),
+        lambda: unpack.unpack(verified, verified.release.whole, KeyInMemory(shop.key), io.BytesIO(), print),
     )
 
 
@@ -228,13 +231,13 @@ def test_an_interrupted_pass_goes_on_where_it_was(shop: Workshop, done: int) -> 
     out.seek(0, io.SEEK_END)
     file = io.BytesIO(bundle)
     file.seek(begin + done * SEALED)
-    unpack.unpack(verified, KeyInMemory(shop.key), file, out.write, begun)
+    unpack.unpack(verified, verified.release.whole, KeyInMemory(shop.key), file, out.write, begun)
     assert out.getvalue() == CONTENT
     other = Begun(1, io.BytesIO(b"x" * CHUNK))
     file.seek(begin + SEALED)
     refused(
         Code.CORRUPT,
-        lambda: unpack.unpack(verified, KeyInMemory(shop.key), file, len, other),
+        lambda: unpack.unpack(verified, verified.release.whole, KeyInMemory(shop.key), file, len, other),
     )
 
 

@@ -1,11 +1,12 @@
 """A repository that can be told to lie, bundles, and devices that take them."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -54,13 +55,14 @@ class Workshop:
         counter: int = 1,
         keys: Sequence[PrivateKey] | None = None,
         random: Callable[[int], bytes] | None = None,
+        deltas: Mapping[str, BinaryIO] = MappingProxyType({}),
         **more: Any,
     ) -> tuple[Release, bytes]:
         """Publish a version and return its bundle."""
         told = {"version": f"1.{counter}", "counter": counter, "compatible": (BOARD,), "privacy": PRIVACY}
         out = io.BytesIO()
         publics = [key.public_key() for key in keys or [self.key]]
-        extra = {} if random is None else {"random": random}
+        extra: dict[str, Any] = {"deltas": deltas} | ({} if random is None else {"random": random})
         release = build(self.repository, Notes(**(told | more)), io.BytesIO(content), publics, out, **extra)
         return release, out.getvalue()
 
@@ -79,7 +81,7 @@ class Workshop:
         verified = self.verify(dict(unverified.files), boards=boards)
         require_bill(unverified, verified.release)
         out = io.BytesIO()
-        unpack(verified, KeyInMemory(key or self.key), file, out.write)
+        unpack(verified, verified.release.whole, KeyInMemory(key or self.key), file, out.write)
         return out.getvalue()
 
     def lie(self, role: str, *signers: str) -> None:
