@@ -1,4 +1,4 @@
-"""The formats stay what they are: vectors of RFC 9180, a second implementation of it, and bytes once written."""
+"""The formats stay what they are: a vector of RFC 9180, a second implementation of it, bytes once written."""
 
 import base64
 import hashlib

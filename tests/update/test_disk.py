@@ -1,4 +1,4 @@
-"""A disk that is full, broken or read-only ends an update cleanly: what runs is as it was, the rest is gone."""
+"""A disk that is full, broken or read-only ends an update cleanly, and what runs is as it was."""
 
 import os
 import subprocess
