@@ -23,6 +23,7 @@ from firmware.audit import read_line
 from firmware.core.strict_json import NotStrict
 from firmware.errors import RecordDamaged
 from firmware.update.archive import unpack_tar
+from firmware.update.delta import apply_delta
 from ota import metadata
 from ota.bundle import read_bundle
 from ota.errors import UpdateRefused
@@ -55,6 +56,22 @@ def tar(content: bytes, folder: Path) -> object:
             one.rmdir() if one.is_dir() and not one.is_symlink() else one.unlink()
 
 
+OLD = {"lib/kept": b"kept " * 2_000, "lib/changed": b"changed " * 2_000}
+"""The base that seeds of `delta` are made against."""
+
+
+def delta(content: bytes, folder: Path) -> object:
+    base, out = folder / "base", io.BytesIO()
+    for name, old in OLD.items():
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        if not (base / name).exists():
+            (base / name).write_bytes(old)
+    try:
+        return apply_delta(io.BytesIO(content), base, out, 100_000)
+    finally:
+        assert len(out.getvalue()) <= 100_000 + (1 << 20)
+
+
 PARSERS: dict[str, tuple[Callable[[bytes, Path], object], tuple[type[Exception], ...]]] = {
     "bundle": (lambda content, folder: read_bundle(io.BytesIO(content)), (UpdateRefused,)),
     "timestamp": (
@@ -67,6 +84,7 @@ PARSERS: dict[str, tuple[Callable[[bytes, Path], object], tuple[type[Exception],
     ),
     "release": (lambda content, folder: read_release(load(content, 64 << 10, "it")), (UpdateRefused,)),
     "archive": (tar, (UpdateRefused,)),
+    "delta": (delta, (UpdateRefused,)),
     "statement": (
         lambda content, folder: verify(content, OWNER, Expected("settings", "device", 1, 0.0)),
         (StatementRefused,),
