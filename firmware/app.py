@@ -36,6 +36,7 @@ from firmware.stream.listen import read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, answers, serve
 from firmware.stream.viewing import Shown, viewing
+from firmware.update.device import Board
 from firmware.update.trial import Trial
 
 logger = logging.getLogger(__name__)
@@ -94,7 +95,8 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
         names = [] if listen.host in ANYWHERE else [listen.host]
-        desk = await open_desk(options.state, clock, options.first, names, profile.name)
+        board = Board(profile.name, profile.boot)
+        desk = await open_desk(options.state, clock, options.first, names, board)
         settings, identity = desk.settings, desk.identity
         if options.first not in (None, settings()):
             logger.warning("this camera has settings: --settings is not read; use veilcam settings set")

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 
 from firmware.ports import Clock
 from firmware.update.archive import compare, sync_tree, unpack_tar
+from firmware.update.boot.port import PAYLOAD, BootControl
 from firmware.update.record import MOST_QUARANTINED, Phase, Record, Records
-from firmware.update.slots import DirectorySlots
 from ota.bundle import BundleFile, read_bundle, require_bill
 from ota.errors import Code, UpdateRefused
 from ota.metadata import Here, VerifiedRelease, verify
@@ -24,7 +24,6 @@ from ota.release import Privacy, Release
 from ota.stanza import Opens
 from ota.unpack import unpack
 
-PAYLOAD = ".payload.tar"
 SPARE = 16 << 20
 """Bytes of a disk that stay free."""
 
@@ -45,7 +44,7 @@ class Device:
 class Agent:
     """Installs updates on one device; its methods wait for the disk. One at a time."""
 
-    def __init__(self, device: Device, records: Records, slots: DirectorySlots, clock: Clock) -> None:
+    def __init__(self, device: Device, records: Records, slots: BootControl, clock: Clock) -> None:
         self._device = device
         self._records = records
         self._slots = slots
@@ -86,6 +85,7 @@ class Agent:
         """
         if self._records.now.phase in (Phase.TRIAL, Phase.CONFIRMED):
             raise UpdateRefused(Code.BUSY, "an update is on trial; confirm it or roll it back first")
+        self._slots.require_able()
         bundle = read_bundle(file)
         here = Here(self._device.boards, datetime.fromtimestamp(self._clock.wall_ns() / 1e9, UTC))
         verified = verify(bundle.files, self._device.anchor, self._records.now.floor, here)
@@ -163,11 +163,10 @@ class Agent:
         release = verified.release
         if self._slots.has(release.id):
             return
-        with self._slots.writing(release.id) as folder:
+        with self._slots.writing(release) as folder:
             packed = folder / PAYLOAD
             with packed.open("wb", buffering=0) as plain:
                 unpack(verified, self._device.keys, file, lambda chunk: progress(plain.write(chunk)))
             unpack_tar(packed, folder, release.plain_length)
             sync_tree(folder)
             compare(packed, folder)
-            packed.unlink()

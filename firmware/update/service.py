@@ -10,10 +10,10 @@ from firmware.access.owner import Ownership
 from firmware.access.statement import StatementRefused
 from firmware.errors import UpdateError
 from firmware.ports import Clock
-from firmware.update.device import SLOTS, update_agent
+from firmware.update.boot.choose import open_slots
+from firmware.update.device import Board, update_agent
 from firmware.update.fetch import RemoteBundle
 from firmware.update.record import Record
-from firmware.update.slots import DirectorySlots
 from ota.bundle import BundleFile
 from ota.errors import UpdateRefused
 from ota.release import Release
@@ -26,12 +26,12 @@ class UpdateService:
     state: Path
     identity: Identity
     ownership: Ownership
-    boards: tuple[str, ...]
+    board: Board
     clock: Clock
 
     def status(self) -> dict[str, object]:
         """Say what runs, what is under way, and how the last update went."""
-        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+        with update_agent(self.state, self.identity, self.board, self.clock) as agent:
             return self._told(agent.now)
 
     def install(self, bundle: str, statement: str | None) -> dict[str, object]:
@@ -41,7 +41,7 @@ class UpdateService:
             return self._is_allowed(release, statement)
 
         with ExitStack() as opened:
-            agent = opened.enter_context(update_agent(self.state, self.identity, self.boards, self.clock))
+            agent = opened.enter_context(update_agent(self.state, self.identity, self.board, self.clock))
             file: BundleFile
             try:
                 if "://" in bundle:
@@ -55,17 +55,17 @@ class UpdateService:
 
     def begun(self) -> dict[str, object]:
         """Take note of what this start runs."""
-        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+        with update_agent(self.state, self.identity, self.board, self.clock) as agent:
             return self._told(agent.begun())
 
     def confirm(self) -> dict[str, object]:
         """Keep what is on trial."""
-        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+        with update_agent(self.state, self.identity, self.board, self.clock) as agent:
             return self._told(agent.confirm())
 
     def rollback(self, why: str) -> dict[str, object]:
         """Give up what is armed or on trial."""
-        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+        with update_agent(self.state, self.identity, self.board, self.clock) as agent:
             return self._told(agent.rollback(why))
 
     def _is_allowed(self, release: Release, statement: str | None) -> bool:
@@ -84,5 +84,5 @@ class UpdateService:
             "version": record.version,
             "counter": record.floor.counter,
             "last": record.last,
-            "running": DirectorySlots(self.state / SLOTS).running(),
+            "running": open_slots(self.board.boot, self.state).running(),
         }
