@@ -27,6 +27,7 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "pyotp": "pyotp",
         "webauthn": "webauthn",
         "jinja2": "jinja2",
+        "jeepney": "jeepney",
     }
 )
 """Distribution by the name that is imported."""

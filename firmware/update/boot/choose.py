@@ -7,6 +7,7 @@ Where the parts of a machine with two slots lie is settled by the image that was
                  config.txt picks the root by [boot_partition=N], so that the same images fit both slots.
     nvbootctrl   GPT labels APP and APP_b, as NVIDIA's flash tools make them with ROOTFS_AB=1; the kernel is
                  in the root.
+    rauc         RAUC's own system.conf.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,13 +39,21 @@ def _nvbootctrl(folder: Path) -> BootControl:
     return MachineSlots(folder, switch, Partitions(parts, switch.booted))
 
 
+def _rauc(folder: Path) -> BootControl:
+    # Its package is for boards that have RAUC.
+    from firmware.update.boot.rauc import Rauc  # noqa: PLC0415
+
+    rauc = Rauc()
+    return MachineSlots(folder, rauc, rauc)
+
+
 def _device(label: str) -> Path:
     """Return the block device of a label; udev's own link is the one link that is followed."""
     return (LABELS / label).resolve()
 
 
 CHOICES: Mapping[str, Callable[[Path], BootControl]] = MappingProxyType(
-    {DIRECTORY: DirectorySlots, "tryboot": _tryboot, "nvbootctrl": _nvbootctrl}
+    {DIRECTORY: DirectorySlots, "tryboot": _tryboot, "nvbootctrl": _nvbootctrl, "rauc": _rauc}
 )
 
 

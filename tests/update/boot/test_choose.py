@@ -12,7 +12,7 @@ from firmware.update.boot.choose import CHOICES, open_slots
 
 def test_every_word_of_a_profile_is_known_and_no_other() -> None:
     assert set(get_args(Boot)) == set(CHOICES)
-    with pytest.raises(UpdateError, match="choose one of directory, tryboot, nvbootctrl"):
+    with pytest.raises(UpdateError, match="choose one of directory, tryboot, nvbootctrl, rauc"):
         open_slots("grub", Path("/"))
 
 

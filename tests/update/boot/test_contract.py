@@ -1,23 +1,27 @@
 """What the agent may rely on, whichever way a board boots."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.update.boot.boards import Jetson, Laptop, Machine, Pi, packed, put, release_of, start
+from tests.update.boot.raucd import RaucBoard
 
 BOARDS: dict[str, Callable[[Path], Machine]] = {
     "directory": Laptop,
     "tryboot": Pi,
     "nvbootctrl": Jetson,
+    "rauc": RaucBoard,
 }
 
 
 @pytest.fixture(params=BOARDS)
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
     made = BOARDS[request.param](tmp_path / "machine")
-    yield made
+    with made if isinstance(made, RaucBoard) else contextlib.nullcontext():
+        yield made
 
 
 def update(machine: Machine, text: str) -> str:
