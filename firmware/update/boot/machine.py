@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from firmware.errors import OutputError, UpdateError
+from firmware.state import tidy
 from firmware.update.boot.book import Book, Books
 from ota.errors import Code, UpdateRefused
 from ota.release import Release
@@ -116,8 +117,7 @@ class MachineSlots:
     @contextlib.contextmanager
     def writing(self, release: Release) -> Iterator[Path]:
         """Give a folder to unpack a release to; after the block it is written to the slot that rests."""
-        for stale in self.folder.glob(f"{PART}*"):
-            shutil.rmtree(stale)
+        self._tidy()
         part = self.folder / f"{PART}{release.id}"
         part.mkdir(mode=0o700)
         try:
@@ -137,6 +137,7 @@ class MachineSlots:
         slot = self._books.now.slot_of(release)
         if slot is None or slot == self._switch.booted():
             raise UpdateError(f"{release}: lies in no slot that rests; install it again")
+        self._tidy()
         self._books.write(armed=release, asked=False, boot=self._now())
         if self._switch.arm(slot):
             self._books.write(asked=True)
@@ -161,6 +162,7 @@ class MachineSlots:
 
     def boot(self) -> None:
         """Look what the machine booted, and note it; raises UpdateError where it restarts instead."""
+        self._tidy()
         book = self._books.now
         try:
             here = self._switch.booted()
@@ -239,6 +241,12 @@ class MachineSlots:
                 f"slot {slot} holds what every start takes; restart the machine, then install again",
             )
         return slot
+
+    def _tidy(self) -> None:
+        """Remove what a power cut left: parts of a file, and what an update was unpacked to."""
+        tidy(self.folder)
+        for stale in self.folder.glob(f"{PART}*"):
+            shutil.rmtree(stale)
 
     def _now(self) -> str:
         return self._boot_id.read_text(encoding="ascii").strip()

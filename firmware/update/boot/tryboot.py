@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from firmware.errors import UpdateError
-from firmware.state import written
+from firmware.state import tidy, written
 from firmware.update.boot.command import told_by
 from firmware.update.boot.machine import OTHER
 from ota.errors import Code, UpdateRefused
@@ -92,6 +92,7 @@ class Tryboot:
 
     def mend(self, slot: str) -> None:
         """Write autoboot.txt anew where it is missing or torn; a whole one stays whatever it says."""
+        tidy(self._autoboot.parent)
         if self._read() not in (self._text("a"), self._text("b")):
             self._write(slot)
 
