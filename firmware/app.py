@@ -40,6 +40,7 @@ from firmware.stream.listen import read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, answers, serve
 from firmware.stream.viewing import Shown, viewing
+from firmware.update.device import Board
 from firmware.update.trial import Trial
 from firmware.update.turn import BOOTED, Turn
 
@@ -99,7 +100,8 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
         names = [] if listen.host in ANYWHERE else [listen.host]
-        desk = await open_desk(options.state, clock, options.first, names, profile.name)
+        board = Board(profile.name, profile.boot)
+        desk = await open_desk(options.state, clock, options.first, names, board)
         settings, identity = desk.settings, desk.identity
         if options.first not in (None, settings()):
             logger.warning("this camera has settings: --settings is not read; use veilcam settings set")
@@ -235,6 +237,7 @@ async def _end_for_update(desk: Desk, clock: Clock) -> None:
     """End the task group once an update may be taken up, where it was started by what then starts that."""
     if BOOTED in os.environ:
         await Turn(desk.updates, desk.grants.any_live, lambda: desk.settings().update_hours, clock).wait()
+        await asyncio.to_thread(desk.updates.take_up)
         raise _StopAskedError
 
 

@@ -30,6 +30,7 @@ from firmware.stream.api.update import UpdateApi
 from firmware.stream.api.users import UsersApi
 from firmware.stream.gate import Gate
 from firmware.stream.server import Routes
+from firmware.update.device import ANY_BOARD, Board
 from firmware.update.service import UpdateService
 
 
@@ -54,7 +55,7 @@ async def open_desk(
     clock: Clock,
     first: Settings | None = None,
     names: Sequence[str] = (),
-    board: str = "",
+    board: Board = ANY_BOARD,
 ) -> Desk:
     """Open a state folder that this process owns; `first` are its settings where it has none yet,
     `names` those that it is reached by, `board` what updates have to be for.
@@ -66,7 +67,7 @@ async def open_desk(
     return await asyncio.to_thread(_open, state, clock, first, names, board)
 
 
-def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str], board: str) -> Desk:
+def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str], board: Board) -> Desk:
     store = SettingsStore(state, first)
     identity = open_identity(state, [*store.now.settings.host_names, *names])
     ownership = Ownership(state, clock)
@@ -76,7 +77,7 @@ def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str
     sessions, passkeys = Sessions(people, clock), Passkeys(people, clock)
     log_in = LogIn(people, sessions, passkeys, audit, clock)
     grants = Grants(settings, sessions, audit, clock)
-    updates = UpdateService(state, identity, ownership, (board,), clock)
+    updates = UpdateService(state, identity, ownership, board, clock)
     routes = (
         Claim(ownership, people, audit),
         SettingsApi(settings),

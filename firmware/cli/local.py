@@ -11,6 +11,7 @@ from firmware.errors import StateInUse, UsageError
 from firmware.ports import SystemClock
 from firmware.state import own
 from firmware.stream.control import Asked, call, serve_control
+from firmware.update.device import ANY_BOARD, Board
 
 DEFAULT_STATE = Path("/var/lib/veilcam")
 
@@ -27,7 +28,7 @@ def add_state(parser: argparse.ArgumentParser) -> None:
 
 
 def ask(
-    state: Path, method: str, path: str, body: dict[str, object] | None = None, board: str = ""
+    state: Path, method: str, path: str, body: dict[str, object] | None = None, board: Board = ANY_BOARD
 ) -> dict[str, object]:
     """Return the JSON object that the camera answers.
 
@@ -40,7 +41,7 @@ def ask(
 
 
 def ask_text(
-    state: Path, method: str, path: str, body: dict[str, object] | None = None, board: str = ""
+    state: Path, method: str, path: str, body: dict[str, object] | None = None, board: Board = ANY_BOARD
 ) -> str:
     """Return the body that the camera answers; raises as `ask`."""
     if not state.is_dir():
@@ -48,7 +49,7 @@ def ask_text(
     return asyncio.run(_ask(state, Asked(method, path, body), board))
 
 
-async def _ask(state: Path, asked: Asked, board: str) -> str:
+async def _ask(state: Path, asked: Asked, board: Board) -> str:
     async with AsyncExitStack() as parts:
         try:
             parts.enter_context(own(state))

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from tqdm import tqdm
 
 from firmware.access.identity import known_identity
-from firmware.cli import ota_device
+from firmware.cli import ota_device, ota_rauc
 from firmware.cli.local import DEFAULT_STATE
 from firmware.cli.sbom import bill_of_materials
 from firmware.core.policy import POLICIES
@@ -53,6 +53,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--folder", metavar="FOLDER", type=Path, help="what it has to be built from, to the byte"
     )
     check.set_defaults(handler=handle_verify)
+    ota_rauc.fill(actions)
     ota_device.fill(actions)
     for one in (inspect, check):
         one.add_argument("--json", action="store_true", help="print one JSON object")

@@ -13,8 +13,9 @@ from tqdm import tqdm
 from firmware.cli.local import DEFAULT_STATE, ask
 from firmware.config.profile import chosen_profile
 from firmware.errors import CameraRefused, ConfigError, UpdateError, VeilcamError
-from firmware.update.device import SLOTS, trust
-from firmware.update.slots import DirectorySlots
+from firmware.update.boot.choose import open_slots
+from firmware.update.boot.port import BootControl
+from firmware.update.device import Board, trust
 from firmware.update.turn import BOOTED
 
 API = "/api/v1/update"
@@ -40,11 +41,18 @@ def fill(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         ("rollback", "give up what is armed or on trial"),
     ):
         actions.add_parser(name, help=line).set_defaults(handler=handle_step, step=name)
+    restart = actions.add_parser("restart", help="restart the machine into the version that is armed")
+    restart.description = (
+        "For boards with two system slots: asks the bootloader for the one trial that is armed, and restarts "
+        "the machine. Where versions lie in folders, a start of the camera is enough and this is refused."
+    )
+    restart.set_defaults(handler=handle_restart)
     boot = actions.add_parser("boot", help="choose the version of this start and become it")
     boot.description = (
         f"Runs the file {RUN!r} of the version that this start is to take, with the arguments after --. "
         "Whoever starts the camera calls this each time: a version that is tried and does not confirm itself "
-        "is not taken again. Where no version is installed, this firmware itself runs."
+        "is not taken again. Where no version is installed, or the board has system slots, this firmware "
+        "itself runs."
     )
     boot.add_argument("words", metavar="-- ARGS", nargs="*", help="such as: -- run --board laptop")
     boot.set_defaults(handler=handle_boot)
@@ -52,6 +60,7 @@ def fill(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         root,
         install,
         boot,
+        restart,
         *(actions.choices[name] for name in ("status", "confirm", "rollback")),
     ):
         action.add_argument(
@@ -116,16 +125,26 @@ def handle_step(args: argparse.Namespace) -> int:
 def _ask(
     args: argparse.Namespace, method: str, path: str, body: dict[str, object] | None = None
 ) -> dict[str, object]:
-    board = chosen_profile(args.board).name
+    profile = chosen_profile(args.board)
     try:
-        return ask(args.state, method, path, body, board)
+        return ask(args.state, method, path, body, Board(profile.name, profile.boot))
     except CameraRefused as exc:
         raise UpdateError(str(exc)) from exc
 
 
+def handle_restart(args: argparse.Namespace) -> int:
+    """Restart the machine into what is armed."""
+    _slots(args).restart()
+    return 0
+
+
+def _slots(args: argparse.Namespace) -> BootControl:
+    return open_slots(chosen_profile(args.board).boot, args.state)
+
+
 def handle_boot(args: argparse.Namespace) -> int:
     """Become the version of this start; does not return."""
-    version = DirectorySlots(args.state / SLOTS).boot()
+    version = _slots(args).boot()
     if version is None:
         command = [sys.executable, "-m", "firmware", *args.words]
     else:

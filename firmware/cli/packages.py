@@ -28,6 +28,7 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "webauthn": "webauthn",
         "jinja2": "jinja2",
         "backports": "backports.zstd",
+        "jeepney": "jeepney",
     }
 )
 """Distribution by the name that is imported."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import Field, ValidationError
 
@@ -36,6 +36,9 @@ class LookProfile(Strict):
     )
 
 
+Boot: TypeAlias = Literal["directory", "tryboot", "nvbootctrl", "rauc"]
+
+
 class Profile(Strict):
     """One `boards/NAME.toml`."""
 
@@ -50,6 +53,11 @@ class Profile(Strict):
     look: LookProfile = LookProfile()
     lamp: LampOptions | None = Field(
         default=None, description="Is lit while somebody sees the raw picture; no lamp where left out."
+    )
+    boot: Boot = Field(
+        default="directory",
+        description="Where updates go: folders, or the two system slots of an image that was flashed for it, "
+        "by the Raspberry Pi's tryboot, the Jetson's nvbootctrl, or RAUC.",
     )
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from firmware.ports import Clock
 from firmware.update.archive import compare, sync_tree, unpack_tar
+from firmware.update.boot.port import PAYLOAD, BootControl
 from firmware.update.delta import apply_delta
 from firmware.update.record import MOST_QUARANTINED, Phase, Record, Records
-from firmware.update.slots import DirectorySlots
 from ota.bundle import BundleFile, read_bundle, require_bill
 from ota.errors import Code, UpdateRefused
 from ota.metadata import Here, VerifiedRelease, verify
@@ -32,7 +32,7 @@ from ota.unpack import unpack
 
 logger = logging.getLogger(__name__)
 
-PAYLOAD, DELTA = ".payload.tar", ".delta"
+DELTA = ".delta"
 SPARE = 16 << 20
 """Bytes of a disk that stay free."""
 
@@ -60,7 +60,7 @@ class Progress:
 class Agent:
     """Installs updates on one device; its methods wait for the disk. One at a time."""
 
-    def __init__(self, device: Device, records: Records, slots: DirectorySlots, clock: Clock) -> None:
+    def __init__(self, device: Device, records: Records, slots: BootControl, clock: Clock) -> None:
         self._device = device
         self._records = records
         self._slots = slots
@@ -101,6 +101,7 @@ class Agent:
         """
         if self._records.now.phase in (Phase.TRIAL, Phase.CONFIRMED):
             raise UpdateRefused(Code.BUSY, "an update is on trial; confirm it or roll it back first")
+        self._slots.require_able()
         bundle = read_bundle(file)
         here = Here(self._device.boards, datetime.fromtimestamp(self._clock.wall_ns() / 1e9, UTC))
         verified = verify(bundle.files, self._device.anchor, self._records.now.floor, here)
@@ -202,7 +203,7 @@ class Agent:
         release = verified.release
         if self._slots.has(release.id):
             return
-        with self._slots.writing(release.id) as folder:
+        with self._slots.writing(release) as folder:
             packed = folder / PAYLOAD
             reads = _Reads(verified, self._device.keys, file, payload, progress)
             if not self._by_delta(reads, folder, packed):
@@ -210,7 +211,6 @@ class Agent:
             unpack_tar(packed, folder, release.plain_length)
             sync_tree(folder)
             compare(packed, folder)
-            packed.unlink()
 
     def _by_delta(self, reads: "_Reads", folder: Path, packed: Path) -> bool:
         """Make the payload of what runs and a delta; False where there is none, or it does not fit."""

@@ -1,9 +1,10 @@
-"""Opens the update agent of one state folder: its records, its slots, its key, and what it trusts."""
+"""Opens the update agent of one state folder: its records, its boot control, its key, and what it trusts."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
@@ -13,15 +14,25 @@ from firmware.errors import OutputError, UpdateError
 from firmware.ports import Clock
 from firmware.state import locked, written
 from firmware.update.agent import Agent, Device
+from firmware.update.boot.choose import DIRECTORY, open_slots
 from firmware.update.record import FOLDER, Records
-from firmware.update.slots import DirectorySlots
 from ota.release import Privacy
 from ota.stanza import X25519, name_of
 
 ANCHOR = "anchor.json"
-SLOTS = "slots"
 RECALL = 9_900
 """What the self-test of a version that has not measured itself yet is held to have found, of 10,000."""
+
+
+class Board(NamedTuple):
+    """What updates have to be for, and how the board boots them, both by the name in its profile."""
+
+    name: str
+    boot: str
+
+
+ANY_BOARD = Board("", DIRECTORY)
+"""No board that an update could be for."""
 
 
 class DeviceKey:
@@ -39,7 +50,7 @@ class DeviceKey:
 
 
 @contextmanager
-def update_agent(state: Path, identity: Identity, boards: Sequence[str], clock: Clock) -> Iterator[Agent]:
+def update_agent(state: Path, identity: Identity, board: Board, clock: Clock) -> Iterator[Agent]:
     """Open the agent and hold its lock for the length of the block, beside a camera that runs.
 
     Raises:
@@ -57,8 +68,8 @@ def update_agent(state: Path, identity: Identity, boards: Sequence[str], clock: 
         with locked(folder / "lock", refuse):
             anchor = folder / ANCHOR
             trusted = anchor.read_bytes() if anchor.exists() else b""
-            device = Device(trusted, boards, DeviceKey(identity), Privacy(PEOPLE.digest, RECALL))
-            yield Agent(device, Records(state, identity.keys), DirectorySlots(state / SLOTS), clock)
+            device = Device(trusted, (board.name,), DeviceKey(identity), Privacy(PEOPLE.digest, RECALL))
+            yield Agent(device, Records(state, identity.keys), open_slots(board.boot, state), clock)
     except OSError as exc:
         raise OutputError(
             f"{exc.filename or folder}: {exc.strerror}; free space, or mend its permissions"

@@ -11,10 +11,10 @@ from firmware.access.statement import StatementRefused
 from firmware.errors import OutputError, UpdateError
 from firmware.ports import Clock
 from firmware.update.agent import Progress
-from firmware.update.device import SLOTS, has_anchor, update_agent
+from firmware.update.boot.choose import DIRECTORY, open_slots
+from firmware.update.device import Board, has_anchor, update_agent
 from firmware.update.fetch import RemoteBundle
 from firmware.update.record import Record, Records
-from firmware.update.slots import DirectorySlots
 from ota.bundle import BundleFile
 from ota.errors import UpdateRefused
 from ota.release import Privacy, Release
@@ -27,7 +27,7 @@ class UpdateService:
     state: Path
     identity: Identity
     ownership: Ownership
-    boards: tuple[str, ...]
+    board: Board
     clock: Clock
     armed: bool = field(default=False, init=False)
     """This process has installed an update, which the next start tries."""
@@ -50,7 +50,7 @@ class UpdateService:
             return self._is_allowed(release, statement)
 
         with ExitStack() as opened:
-            agent = opened.enter_context(update_agent(self.state, self.identity, self.boards, self.clock))
+            agent = opened.enter_context(update_agent(self.state, self.identity, self.board, self.clock))
             file: BundleFile
             try:
                 if "://" in bundle:
@@ -68,21 +68,26 @@ class UpdateService:
 
     def begun(self) -> dict[str, object]:
         """Take note of what this start runs."""
-        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+        with update_agent(self.state, self.identity, self.board, self.clock) as agent:
             return self._told(agent.begun())
 
     def show(self, privacy: Privacy) -> dict[str, object]:
         """Take note of what the version that runs hides, as measured."""
-        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+        with update_agent(self.state, self.identity, self.board, self.clock) as agent:
             return self._told(agent.show(privacy))
 
     def trusts(self) -> bool:
         """Say whether there is a root that updates could be verified from."""
         return has_anchor(self.state)
 
+    def take_up(self) -> None:
+        """Have the machine start again where that is what leads to what is armed; raises UpdateError."""
+        if self.board.boot != DIRECTORY:
+            open_slots(self.board.boot, self.state).restart()
+
     def confirm(self) -> dict[str, object]:
         """Keep what is on trial."""
-        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+        with update_agent(self.state, self.identity, self.board, self.clock) as agent:
             try:
                 return self._told(agent.confirm())
             except UpdateRefused as exc:
@@ -91,7 +96,7 @@ class UpdateService:
     def rollback(self, why: str) -> dict[str, object]:
         """Give up what is armed or on trial."""
         self.armed = False
-        with update_agent(self.state, self.identity, self.boards, self.clock) as agent:
+        with update_agent(self.state, self.identity, self.board, self.clock) as agent:
             return self._told(agent.rollback(why))
 
     def _is_allowed(self, release: Release, statement: str | None) -> bool:
@@ -111,6 +116,6 @@ class UpdateService:
             "counter": record.floor.counter,
             "last": record.last,
             "recall": None if record.privacy is None else record.privacy.recall / 10_000,
-            "running": DirectorySlots(self.state / SLOTS).running(),
+            "running": open_slots(self.board.boot, self.state).running(),
             "writing": None,
         }

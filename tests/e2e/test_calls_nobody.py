@@ -31,6 +31,7 @@ from ota.author import Notes, Repository, pack, read_key, sign_root
 from ota.author import build as build_update
 from ota.release import Privacy
 from ota.stanza import read_public
+from tests.cli.rauc_keys import make_rauc_keys
 from tests.e2e.watched import Room, Told, Watched, room
 
 pytestmark = pytest.mark.timeout(120)
@@ -62,6 +63,8 @@ QUICK = (
     "ota build {input} {out}/bundle --repository {told}/repository --version 2 --counter 2 --board laptop"
     " --recipient {key}",
     "ota inspect {told}/bundle",
+    "ota rauc {told}/images {out}/update.raucb --compatible laptop --version 1 --cert {told}/signer.pem"
+    " --key {told}/signer.key --keyring {told}/ca.pem --to {told}/device.pem",
     "ota verify {told}/bundle --anchor {told}/repository/metadata/1.root.json --board laptop",
     "ota trust {told}/repository/metadata/1.root.json --state {out}",
     "ota install {told}/bundle --state {told}/state",
@@ -147,6 +150,10 @@ def prepare_update(verb: str, told: Path, identity: Identity) -> None:
     waits = repository.rotate("snapshot", ["root-2"])
     assert waits is not None
     shutil.copy(told / "repository" / "keys" / "root-1.pem", told)
+    if verb.startswith("ota rauc"):
+        make_rauc_keys(told)
+        (told / "images").mkdir()
+        (told / "images" / "root.img").write_bytes(bytes(20_000))
     if verb == "ota keys publish {told}/repository":
         sign_root(waits, read_key(told / "root-1.pem"))
     pack(told / "version", plain)
@@ -160,6 +167,7 @@ def test_no_verb_is_left_out() -> None:
         "run",
         "bench update",  # runs age and openssl: tests/cli/test_reports.py
         "grants revoke",  # of a running camera: tests/e2e/test_raw.py
+        "ota restart",  # restarts the machine: tests/update/boot
         "ota boot",  # becomes another program: tests/e2e/test_update.py
     }
 

@@ -16,8 +16,8 @@ from firmware.access.identity import open_identity
 from firmware.errors import IdentityDamaged
 from firmware.ports import KeyStore, SystemClock
 from firmware.update.agent import Agent, Device
+from firmware.update.boot.directory import DirectorySlots
 from firmware.update.record import FOLDER, NAMES, Phase, Records
-from firmware.update.slots import DirectorySlots
 from ota.author import pack
 from ota.errors import Code, UpdateRefused
 from ota.release import Privacy
@@ -254,8 +254,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from firmware.access.identity import open_identity
 from firmware.ports import SystemClock
 from firmware.update.agent import Agent, Device
+from firmware.update.boot.directory import DirectorySlots
 from firmware.update.record import Records
-from firmware.update.slots import DirectorySlots
 from ota.release import Privacy
 from ota.stanza import KeyInMemory
 state, folder = Path(sys.argv[1]), Path(sys.argv[2])

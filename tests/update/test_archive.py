@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware.update.archive import compare, unpack_tar
-from firmware.update.slots import DirectorySlots
+from firmware.update.boot.directory import DirectorySlots
 from ota.author import pack
 from ota.errors import Code, UpdateRefused
+from tests.update.boot.boards import put
 
 
 def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"x") -> tarfile.TarInfo:
@@ -112,14 +113,12 @@ def test_rubbish_is_refused_and_writes_nothing(rubbish: bytes, tmp_path: Path) -
 
 def test_e19_what_runs_is_never_removed(tmp_path: Path) -> None:
     slots = DirectorySlots(tmp_path)
-    for release in ("one", "two", "three"):
-        with slots.writing(release):
-            pass
-    slots.arm("one")
+    one, two, three = (put(slots, text, {}) for text in ("one", "two", "three"))
+    slots.arm(one)
     slots.boot()
-    slots.confirm("one")
-    slots.arm("two")
+    slots.confirm(one)
+    slots.arm(two)
     slots.boot()
-    assert slots.keep({"three"}) == []
-    assert slots.keep(set()) == ["three"]
-    assert (slots.confirmed(), slots.on_trial()) == ("one", "two")
+    assert slots.keep({three}) == []
+    assert slots.keep(set()) == [three]
+    assert (slots.confirmed(), slots.on_trial()) == (one, two)

@@ -11,6 +11,7 @@ from firmware.access.owner import Ownership
 from firmware.config.hours import require_hours, within
 from firmware.ports import SystemClock
 from firmware.update import turn as turns
+from firmware.update.device import Board
 from firmware.update.service import UpdateService
 from firmware.update.turn import BUSY, LATER, Turn
 
@@ -28,7 +29,7 @@ class Hands(SystemClock):
 @pytest.fixture
 def updates(tmp_path: Path) -> UpdateService:
     clock = SystemClock()
-    return UpdateService(tmp_path, open_identity(tmp_path), Ownership(tmp_path, clock), ("laptop",), clock)
+    return UpdateService(tmp_path, open_identity(tmp_path), Ownership(tmp_path, clock), Board("laptop", "directory"), clock)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from firmware.errors import UpdateError
+from firmware.update.boot.port import PAYLOAD
+from ota.release import Release
+
 VERSIONS, CURRENT, NEXT, TRYING, FAILED = "versions", "current", "next", "trying", "failed"
 PART = ".part-"
 
@@ -26,6 +30,9 @@ class DirectorySlots:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / VERSIONS).mkdir(parents=True, exist_ok=True)
+
+    def require_able(self) -> None:
+        """Do nothing: folders and links are everywhere."""
 
     def running(self) -> str | None:
         """Return the release that this start was made with; None where it is none of ours."""
@@ -56,15 +63,16 @@ class DirectorySlots:
         return self.folder / VERSIONS / release if self.has(release) else None
 
     @contextlib.contextmanager
-    def writing(self, release: str) -> Iterator[Path]:
+    def writing(self, release: Release) -> Iterator[Path]:
         """Give a folder to write a release to; at the end of the block it takes its place, whole."""
         self.tidy()
-        part = self.folder / VERSIONS / f"{PART}{release}"
+        part = self.folder / VERSIONS / f"{PART}{release.id}"
         part.mkdir(mode=0o700)
         try:
             yield part
+            (part / PAYLOAD).unlink(missing_ok=True)
             part.chmod(0o755)
-            part.rename(self.folder / VERSIONS / release)
+            part.rename(self.folder / VERSIONS / release.id)
             _sync(self.folder / VERSIONS)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -92,6 +100,12 @@ class DirectorySlots:
             _sync(self.folder)
         release = self.running()
         return None if release is None else self.folder / VERSIONS / release
+
+    def restart(self) -> None:
+        """Refuse: a start of the camera is enough; raises UpdateError."""
+        raise UpdateError(
+            "this board tries a version at the next start of the camera; restart the camera alone"
+        )
 
     def confirm(self, release: str) -> None:
         """Have every later start take the release that is being tried."""
