@@ -94,7 +94,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
         names = [] if listen.host in ANYWHERE else [listen.host]
-        desk = await open_desk(options.state, clock, options.first, names, profile.name)
+        desk = await open_desk(options.state, clock, options.first, names, profile.name, profile.keys)
         settings, identity = desk.settings, desk.identity
         if options.first not in (None, settings()):
             logger.warning("this camera has settings: --settings is not read; use veilcam settings set")

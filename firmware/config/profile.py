@@ -51,6 +51,10 @@ class Profile(Strict):
     lamp: LampOptions | None = Field(
         default=None, description="Is lit while somebody sees the raw picture; no lamp where left out."
     )
+    keys: Literal["file", "tpm"] = Field(
+        default="file",
+        description="What a new device binds its keys to: nothing, or the board's TPM 2.0 (tpm2-tools).",
+    )
 
 
 def load_profile(path: Path) -> Profile:

@@ -44,7 +44,8 @@ def update_agent(state: Path, identity: Identity, boards: Sequence[str], clock: 
 
     Raises:
         UpdateError: another process holds it.
-        IdentityDamaged: both records are damaged.
+        IdentityDamaged: both records are damaged, or older than the last one was.
+        KeyUnavailable: the hardware that counts them does not answer.
         OutputError: the folder cannot be written.
     """
 
@@ -58,7 +59,8 @@ def update_agent(state: Path, identity: Identity, boards: Sequence[str], clock: 
             anchor = folder / ANCHOR
             trusted = anchor.read_bytes() if anchor.exists() else b""
             device = Device(trusted, boards, DeviceKey(identity), Privacy(PEOPLE.digest, RECALL))
-            yield Agent(device, Records(state, identity.keys), DirectorySlots(state / SLOTS), clock)
+            records = Records(state, identity.keys, identity.counter)
+            yield Agent(device, records, DirectorySlots(state / SLOTS), clock)
     except OSError as exc:
         raise OutputError(
             f"{exc.filename or folder}: {exc.strerror}; free space, or mend its permissions"
