@@ -5,8 +5,9 @@ had as source alone, which would put a compiler on every camera. Secrets go thro
 arguments or files; what lies in files for a moment, in memory, the TPM has encrypted.
 
 The secret is sealed under the owner's storage key, without a password (nobody is there to type one) and
-without PCRs (an update changes them). Who takes the card or the whole disk has nothing; who takes the running
-device has what the device has.
+without PCRs (an update changes them). Who takes the card or the whole disk has nothing. Who takes the running
+device has what it has. Who listens on the bus to a TPM of its own chip hears the secret: a session that
+encrypts there would have to outlive one tool, and the kernel's resource manager ends it with the tool.
 """
 
 import contextlib
