@@ -4,6 +4,7 @@ import argparse
 import base64
 import getpass
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,10 +113,16 @@ def _place(args: argparse.Namespace) -> Place | None:
 
 def handle_create(args: argparse.Namespace) -> int:
     """Make a repository."""
+    place, there = _place(args), args.repository.exists()
     try:
-        with opened(args.repository, _place(args)) as (repository, keys):
+        with opened(args.repository, place) as (repository, keys):
             keys.open_place()
             repository.create()
+    except KeyUnavailable:
+        # Half a repository is none, and would be in the way of the next try.
+        if not there:
+            shutil.rmtree(args.repository, ignore_errors=True)
+        raise
     except OSError as exc:
         raise UsageError(f"{args.repository}: {exc.strerror}; name a folder that is not there yet") from exc
     print(f"{args.repository}: made; keep keys/ to yourself; metadata/1.root.json is firmware's anchor")

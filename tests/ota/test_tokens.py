@@ -222,6 +222,7 @@ def test_two_repositories_of_one_name_do_not_share_a_token(author: Author) -> No
         "keys", "create", author.folder / "b" / "repository", "--token", MODULE, "--token-label", LABEL
     )
     assert "there is a key 'repository/root-1' already" in told_in_one_line(made)
+    assert not (author.folder / "b" / "repository").exists(), "nothing half made"
 
 
 @pytest.mark.parametrize(
