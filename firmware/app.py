@@ -101,7 +101,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         parts.enter_context(own(options.state))
         names = [] if listen.host in ANYWHERE else [listen.host]
         board = Board(profile.name, profile.boot)
-        desk = await open_desk(options.state, clock, options.first, names, board)
+        desk = await open_desk(options.state, clock, options.first, names, board, profile.keys)
         settings, identity = desk.settings, desk.identity
         if options.first not in (None, settings()):
             logger.warning("this camera has settings: --settings is not read; use veilcam settings set")

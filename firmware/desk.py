@@ -15,6 +15,7 @@ from firmware.access.login import LogIn
 from firmware.access.owner import Ownership
 from firmware.access.passkeys import Passkeys
 from firmware.access.people import People
+from firmware.access.sealing import FILE
 from firmware.access.sessions import Sessions
 from firmware.audit import Audit
 from firmware.config.settings import Settings
@@ -56,20 +57,24 @@ async def open_desk(
     first: Settings | None = None,
     names: Sequence[str] = (),
     board: Board = ANY_BOARD,
+    keys: str = FILE,
 ) -> Desk:
     """Open a state folder that this process owns; `first` are its settings where it has none yet,
-    `names` those that it is reached by, `board` what updates have to be for.
+    `names` those that it is reached by, `board` what updates have to be for, `keys` what new
+    keys are bound to.
 
     Raises:
-        ConfigError: what is there cannot be read.
+        ConfigError: what is there cannot be read, or the hardware that it needs does not answer.
         OutputError: the folder cannot be written.
     """
-    return await asyncio.to_thread(_open, state, clock, first, names, board)
+    return await asyncio.to_thread(_open, state, clock, first, names, board, keys)
 
 
-def _open(state: Path, clock: Clock, first: Settings | None, names: Sequence[str], board: Board) -> Desk:
+def _open(
+    state: Path, clock: Clock, first: Settings | None, names: Sequence[str], board: Board, keys: str
+) -> Desk:
     store = SettingsStore(state, first)
-    identity = open_identity(state, [*store.now.settings.host_names, *names])
+    identity = open_identity(state, [*store.now.settings.host_names, *names], keys)
     ownership = Ownership(state, clock)
     audit = Audit(state, identity.keys, clock)
     settings = GovernedSettings(store, ownership, audit, identity.fingerprint, clock)

@@ -7,7 +7,8 @@ VeilcamError
 │   ├── UnknownDriver                                                              12
 │   ├── PortInUse                                                                  13
 │   ├── IdentityDamaged            whoever has a copy of the state folder mends it 14
-│   └── CameraRefused              whoever asked: the camera's owner can allow it  15
+│   ├── CameraRefused              whoever asked: the camera's owner can allow it  15
+│   └── KeyUnavailable             whoever has the token, or mends the TPM          16
 ├── DriverUnavailable              the installer adds a package or a later release 20
 ├── SourceError                    whoever owns the camera or the clip mends it    30
 │   ├── SourceNotFound                                                             31
@@ -79,6 +80,12 @@ class CameraRefused(ConfigError):
     """The camera was asked for something over its own command line and said no."""
 
     exit_code = 15
+
+
+class KeyUnavailable(ConfigError):
+    """Hardware that holds a key is not there, is locked, or does not do what it is asked."""
+
+    exit_code = 16
 
 
 class DriverUnavailable(VeilcamError):

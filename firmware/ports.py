@@ -124,6 +124,18 @@ class KeyStore(Protocol):
         ...
 
 
+class Counter(Protocol):
+    """Counts up and never down, in hardware: a copy of the card does not take it back."""
+
+    def value(self) -> int:
+        """Return how often it was raised; raises KeyUnavailable."""
+        ...
+
+    def up(self) -> None:
+        """Raise it by one, for good; raises KeyUnavailable."""
+        ...
+
+
 class Updates(Protocol):
     """Takes updates; its methods wait for disk and network and raise UpdateError."""
 

@@ -1,39 +1,33 @@
 """The authors' side: keys, a repository of signed metadata, and bundles.
 
-A repository is a folder: `metadata/` is what is published, `keys/` what is not (PEM, PKCS#8, one file a role;
-a root has three keys of which two have to sign). Signing goes through securesystemslib's signers, so that a
-key in a token signs the same way.
+A repository is a folder: `metadata/` is what is published, `keys/` what is not (see `ota.keys`; a root has
+three keys of which two have to sign). Signing goes through securesystemslib's signers, so that a key in a
+token signs the same way.
 """
 
 import hashlib
 import os
 import secrets
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
-from securesystemslib.signer import CryptoSigner, Signer
+from securesystemslib.signer import Signer
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from ota.bundle import header
+from ota.keys import KeyFiles, KeyMissing, Keys, read_key
 from ota.metadata import ISSUED, PREFIX, ROLES
 from ota.release import Part, Privacy, Release, read_release
 from ota.stanza import KEY_BYTES, PublicKey, wrap
 from ota.stream import cipher, seal, sealed_length
 
-__all__ = ["Notes", "Repository", "RepositoryError", "build", "pack", "read_key", "sign_root"]
+__all__ = ["KeyMissing", "Notes", "Repository", "RepositoryError", "build", "pack", "read_key", "sign_root"]
 
 ROOT_KEYS, ROOT_THRESHOLD = 3, 2
 VALID = {"root": timedelta(days=365), "timestamp": timedelta(days=30)}
@@ -60,9 +54,16 @@ class Notes:
 class Repository:
     """One folder of metadata and keys."""
 
-    def __init__(self, folder: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        keys: Keys | None = None,
+    ) -> None:
+        """Open a repository that is there, or is to be made; without `keys` they are files in `keys/`."""
         self.folder = folder
         self._now = clock
+        self._keys = keys or KeyFiles(folder / "keys")
 
     @property
     def metadata(self) -> Path:
@@ -76,11 +77,11 @@ class Repository:
         root = Root(expires=self._expires("root"), consistent_snapshot=True)
         for role, count in (("root", ROOT_KEYS), *((role, 1) for role in ROLES)):
             for number in range(1, count + 1):
-                root.add_key(self._make_key(f"{role}-{number}").public_key, role)
+                root.add_key(self._keys.make(f"{role}-{number}").public_key, role)
         root.roles["root"].threshold = ROOT_THRESHOLD
         first = Metadata(root)
         for number in range(1, ROOT_THRESHOLD + 1):
-            first.sign(self._signer(f"root-{number}"), append=True)
+            first.sign(self._keys.signer(f"root-{number}"), append=True)
         (self.metadata / "1.root.json").write_bytes(first.to_bytes())
         self._publish({})
 
@@ -117,7 +118,7 @@ class Repository:
     def rotate(self, role: str, signers: Sequence[str] | None = None) -> Path | None:
         """Give a role a new key by a new root, for `root` in the place of its oldest.
 
-        Every root key that is in `keys/` signs, or those of these names. Where that is enough (two of the old
+        Every root key that is here signs, or those of these names. Where that is enough (two of the old
         root's keys, two of the new one's), the root is published, and None returned. Where root keys lie
         elsewhere, it waits in `pending/`: sign the file that is returned with each of them (`sign_root`),
         then call `publish_root`.
@@ -126,12 +127,14 @@ class Repository:
         root.signed.revoke_key(root.signed.roles[role].keyids[0], role)
         root.signed.version += 1
         root.signed.expires = self._expires("root")
-        made = self._make_key(f"{role}-r{root.signed.version}")
-        root.signed.add_key(made.public_key, role)
+        made = f"{role}-r{root.signed.version}"
+        # One that is there was made by a try that did not get to its end, such as for want of a token.
+        there = made in self._keys.names(role)
+        signer = self._keys.signer(made) if there else self._keys.make(made)
+        root.signed.add_key(signer.public_key, role)
         root.signatures.clear()
-        here = sorted(path.stem for path in (self.folder / "keys").glob("root-*.pem"))
-        for name in here if signers is None else signers:
-            root.sign(self._signer(name), append=True)
+        for name in self._keys.names("root") if signers is None else signers:
+            root.sign(self._keys.signer(name), append=True)
         pending = self._pending(root.signed.version)
         pending.parent.mkdir(exist_ok=True)
         pending.write_bytes(root.to_bytes())
@@ -147,41 +150,57 @@ class Repository:
         told = root.signed.get_root_verification_result(before.signed, root.signed_bytes, root.signatures)
         if not told.verified:
             return False
+        # What a key that is gone has signed is signed anew, and before the root is: it may have no key here.
+        targets = Metadata[Targets].from_bytes(self._newest("targets")).signed.targets
+        files = self._signed(targets, root.signed)
         pending.rename(self.metadata / f"{version}.root.json")
-        # What a key that is gone has signed is signed anew.
-        self._publish(Metadata[Targets].from_bytes(self._newest("targets")).signed.targets)
+        self._write(files)
         return True
 
     def _pending(self, version: int) -> Path:
         return self.folder / "pending" / f"{version}.root.json"
 
     def _publish(self, targets: Mapping[str, TargetFile]) -> None:
-        """Sign targets, snapshot and timestamp anew, in this order."""
+        self._write(self._signed(targets, self._root().signed))
+
+    def _write(self, files: Mapping[str, bytes]) -> None:
+        for name, content in files.items():
+            (self.metadata / name).write_bytes(content)
+
+    def _signed(self, targets: Mapping[str, TargetFile], root: Root) -> dict[str, bytes]:
+        """Return targets, snapshot and timestamp signed anew, by name, in the order to write them in.
+
+        All are signed before one is written: a key that is not there leaves the repository as it was.
+        """
         number = self._version("targets") + 1
         signed = Targets(version=number, expires=self._expires("targets"), targets=dict(targets))
-        content = self._write("targets", Metadata(signed))
+        content = self._sign("targets", Metadata(signed), root)
+        files = {f"{number}.targets.json": content}
         meta = {"targets.json": MetaFile(number, len(content), {"sha256": _sha256(content)})}
         snapshot = Snapshot(
             version=self._version("snapshot") + 1, expires=self._expires("snapshot"), meta=meta
         )
-        content = self._write("snapshot", Metadata(snapshot))
+        content = self._sign("snapshot", Metadata(snapshot), root)
+        files[f"{snapshot.version}.snapshot.json"] = content
         stamp = Timestamp(
             version=self._version("timestamp") + 1,
             expires=self._expires("timestamp"),
             snapshot_meta=MetaFile(snapshot.version, len(content), {"sha256": _sha256(content)}),
             unrecognized_fields={ISSUED: int(self._now().timestamp())},
         )
-        self._write("timestamp", Metadata(stamp))
+        return files | {"timestamp.json": self._sign("timestamp", Metadata(stamp), root)}
 
-    def _write(self, role: str, metadata: Metadata[Any]) -> bytes:
-        keyids = self._root().signed.roles[role].keyids
-        for signer in self._signers(role):
-            if signer.public_key.keyid in keyids:
-                metadata.sign(signer, append=True)
-        content = metadata.to_bytes()
-        name = f"{role}.json" if role == "timestamp" else f"{metadata.signed.version}.{role}.json"
-        (self.metadata / name).write_bytes(content)
-        return content
+    def _sign(self, role: str, metadata: Metadata[Any], root: Root) -> bytes:
+        needed = root.roles[role]
+        signing = [one for one in self._signers(role) if one.public_key.keyid in needed.keyids]
+        if len(signing) < needed.threshold:
+            raise KeyMissing(f"no key is here that may sign {role}; put it back, or rotate {role}")
+        for signer in signing:
+            metadata.sign(signer, append=True)
+        return metadata.to_bytes()
+
+    def _signers(self, role: str) -> Sequence[Signer]:
+        return [self._keys.signer(name) for name in self._keys.names(role)]
 
     def _root(self) -> Metadata[Root]:
         return Metadata[Root].from_bytes(self._newest("root"))
@@ -198,29 +217,6 @@ class Repository:
 
     def _expires(self, role: str) -> datetime:
         return (self._now() + VALID.get(role, USUAL)).replace(microsecond=0)
-
-    def _signers(self, role: str) -> Iterator[Signer]:
-        for path in sorted((self.folder / "keys").glob(f"{role}-*.pem")):
-            yield self._signer(path.stem)
-
-    def _signer(self, name: str) -> CryptoSigner:
-        return read_key(self.folder / "keys" / f"{name}.pem")
-
-    def _make_key(self, name: str) -> CryptoSigner:
-        key = Ed25519PrivateKey.generate()
-        content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        path = self.folder / "keys" / f"{name}.pem"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-        return CryptoSigner(key)
-
-
-def read_key(path: Path) -> CryptoSigner:
-    """Return the signer of a key's file; raises OSError, ValueError."""
-    key = load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise TypeError(f"{path.name}: not an Ed25519 key")
-    return CryptoSigner(key)
 
 
 def sign_root(path: Path, signer: Signer) -> None:

@@ -2,11 +2,13 @@
 
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
 
 from firmware.config.model import ModelCache, default_cache, load_manifests
+from tests.soft_tpm import SoftTpm
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +30,12 @@ def model_cache() -> ModelCache:
     if not cache.has(artefact):
         pytest.skip(f"no models in {cache.root}: run scripts/fetch-models")
     return cache
+
+
+@pytest.fixture
+def tpm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftTpm]:
+    """A TPM of the test's own, and the one that this process and its children reach."""
+    made = SoftTpm(tmp_path / "tpm").start()
+    monkeypatch.setenv("TPM2TOOLS_TCTI", made.tcti)
+    yield made
+    made.stop()

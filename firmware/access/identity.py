@@ -4,7 +4,7 @@ import datetime as dt
 import hashlib
 import ipaddress
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from firmware.access.keystore import FileKeyStore
+from firmware.access.sealing import FILE, open_keys
 from firmware.errors import IdentityDamaged
-from firmware.ports import KeyStore
+from firmware.ports import Counter, KeyStore
 from firmware.state import written
 
 FOLDER = "identity"
@@ -28,10 +29,11 @@ must not run out; IEEE 802.1AR, section 8.7, writes the end so."""
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """A certificate and its key, PEM files."""
+    """A certificate and its key, PEM files; the password is the key's, where it is encrypted."""
 
     certificate: Path
     key: Path
+    password: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Identity:
     tls: TlsFiles
     tls_fingerprint: str
     """SHA-256 of the device's own certificate, as browsers show it."""
+    counter: Counter | None = None
+    """Counts the records of updates, where the keys are bound to hardware."""
 
     @property
     def fingerprint(self) -> str:
@@ -55,23 +59,28 @@ def fingerprint_of(public: bytes) -> str:
     return "-".join(digits[n : n + 8] for n in range(0, len(digits), 8))
 
 
-def open_identity(state: Path, names: Sequence[str] = ()) -> Identity:
+def open_identity(state: Path, names: Sequence[str] = (), kind: str = FILE) -> Identity:
     """Return the identity in a state folder, made at the first start; `names` are hosts it is reached by.
+
+    `kind` is of keys that are to be made, `file` or `tpm`; those that are there say themselves what they are.
 
     Raises:
         IdentityDamaged: a key is there and cannot be read.
+        KeyUnavailable: the TPM that the keys are bound to, or are to be, does not answer.
         OutputError: the folder cannot be written.
     """
     folder = state / FOLDER
-    keys = FileKeyStore(folder)
+    keys, bound = open_keys(folder, kind)
     path = folder / CERTIFICATE
     certificate = _certificate(path, keys, sorted({*names, "localhost", "127.0.0.1", "::1"}))
     digest = certificate.fingerprint(hashes.SHA256()).hex(":").upper()
-    return Identity(keys, TlsFiles(path, keys.tls_key_file), digest)
+    if bound is None:
+        return Identity(keys, TlsFiles(path, keys.tls_key_file), digest)
+    return Identity(keys, TlsFiles(path, keys.tls_key_file, bound.password), digest, bound.counter)
 
 
 def known_identity(state: Path) -> Identity | None:
-    """Return the identity in a state folder if there is one; makes nothing; raises IdentityDamaged."""
+    """Return the identity in a state folder if there is one; makes nothing; raises as `open_identity`."""
     return open_identity(state) if (state / FOLDER / CERTIFICATE).is_file() else None
 
 

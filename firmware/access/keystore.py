@@ -1,8 +1,9 @@
-"""The device's own keys in files of its state folder; hardware that gives no key away can take their place.
+"""The device's own keys in files of its state folder, which a secret of the machine's hardware can encrypt.
 
-Every file is the camera's alone (0600), PKCS#8 in PEM without a password: whoever can read the state folder
-can read what a password would have to lie beside. A power cut leaves a key that is there or none; what is
-there and cannot be read is an error and never replaced: a device that changes its keys is another device.
+Every file is the camera's alone (0600), PKCS#8 in PEM. Without hardware there is no password: whoever can
+read the state folder can read what a password would have to lie beside. A power cut leaves a key that is
+there or none; what is there and cannot be read is an error and never replaced: a device that changes its keys
+is another device. One that has to be encrypted and is not was put there by somebody else, and is no key.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -33,13 +35,15 @@ Fits: TypeAlias = Callable[[object], TypeGuard[K]]
 HPKE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 SIGNING, EXCHANGE, TLS = "signing.key", "exchange.key", "tls.key"
+FILES = (SIGNING, EXCHANGE, TLS)
 
 
 class FileKeyStore:
-    """Keys in one folder, made when they are first asked for."""
+    """Keys in one folder, made when they are first asked for, encrypted where there is a password."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, password: str | None = None) -> None:
         self._folder = folder
+        self._password = None if password is None else password.encode()
         self._signing = self._key(SIGNING, _signs, Ed25519PrivateKey.generate)
         self._exchange = self._key(EXCHANGE, _exchanges, X25519PrivateKey.generate)
         self._tls = self._key(TLS, _serves, lambda: generate_ec(SECP256R1()))
@@ -75,18 +79,19 @@ class FileKeyStore:
     def _key(self, name: str, fits: Fits[K], generate: Callable[[], K]) -> K:
         path = self._folder / name
         try:
-            return _read(path, fits)
+            return _read(path, fits, self._password)
         except FileNotFoundError:
             key = generate()
+        locked = NoEncryption() if self._password is None else BestAvailableEncryption(self._password)
         with written(path, private=True) as part:
-            part.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            part.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
         return key
 
 
-def _read(path: Path, fits: Fits[K]) -> K:
+def _read(path: Path, fits: Fits[K], password: bytes | None) -> K:
     """Read one key; raises FileNotFoundError, IdentityDamaged."""
     try:
-        found: PrivateKeyTypes = load_pem_private_key(path.read_bytes(), None)
+        found: PrivateKeyTypes = load_pem_private_key(path.read_bytes(), password)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as exc:

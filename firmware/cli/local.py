@@ -6,6 +6,7 @@ import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from firmware.config.profile import chosen_profile
 from firmware.desk import open_desk
 from firmware.errors import StateInUse, UsageError
 from firmware.ports import SystemClock
@@ -55,6 +56,8 @@ async def _ask(state: Path, asked: Asked, board: Board) -> str:
             parts.enter_context(own(state))
         except StateInUse:
             return await call(state, asked)
-        desk = await open_desk(state, SystemClock(), board=board)
+        # A folder that no camera has run on yet gets the keys that it would get from one.
+        keys = chosen_profile(None).keys
+        desk = await open_desk(state, SystemClock(), board=board, keys=keys)
         await parts.enter_async_context(serve_control(state, desk.gate, desk.routes))
         return await call(state, asked)

@@ -14,18 +14,16 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from firmware.access.identity import known_identity
-from firmware.cli import ota_device, ota_rauc
-from firmware.cli.local import DEFAULT_STATE
+from firmware.cli import ota_device, ota_keys, ota_rauc
 from firmware.cli.sbom import bill_of_materials
 from firmware.core.policy import POLICIES
 from firmware.errors import ConfigError, UpdateError, UsageError
 from firmware.state import written
 from firmware.update.delta import make_delta
-from ota.author import Notes, Repository, RepositoryError, build, pack, read_key, sign_root
+from ota.author import Notes, Repository, build, pack
 from ota.bundle import UnverifiedBundle, read_bundle, require_bill
 from ota.errors import Code, UpdateRefused
-from ota.metadata import ROLES, Floor, Here, VerifiedRelease, verify
+from ota.metadata import Floor, Here, VerifiedRelease, verify
 from ota.release import AEADS, Privacy, Release
 from ota.stanza import PublicKey, read_public
 from ota.unpack import require_sealed
@@ -38,7 +36,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "bundles from a folder; whoever has the repository's first root can verify one."
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _fill_keys(actions.add_parser("keys", help="make and change the authors' keys; print a device's"))
+    ota_keys.fill(actions.add_parser("keys", help="make and change the authors' keys; print a device's"))
     _fill_build(actions.add_parser("build", help="seal a folder for devices, sign it, write a bundle"))
     inspect = actions.add_parser("inspect", help="print what a bundle says of itself, without believing it")
     inspect.add_argument("bundle", metavar="BUNDLE", type=Path)
@@ -57,33 +55,6 @@ def fill(parser: argparse.ArgumentParser) -> None:
     ota_device.fill(actions)
     for one in (inspect, check):
         one.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _fill_keys(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-    create = actions.add_parser(
-        "create", help="make a repository: three root keys, of which two sign, and one a role"
-    )
-    create.add_argument("repository", metavar="REPOSITORY", type=Path)
-    create.set_defaults(handler=handle_create)
-    rotate = actions.add_parser("rotate", help="give a role a new key, by a new root")
-    rotate.add_argument("repository", metavar="REPOSITORY", type=Path)
-    rotate.add_argument("role", choices=("root", *ROLES))
-    rotate.set_defaults(handler=handle_rotate)
-    sign = actions.add_parser("sign", help="sign a root that waits, where its key is")
-    sign.add_argument("root", metavar="FILE", type=Path, help="REPOSITORY/pending/N.root.json, or a copy")
-    sign.add_argument("--key", metavar="FILE", type=Path, required=True, help="a root key, root-N.pem")
-    sign.set_defaults(handler=handle_sign)
-    publish = actions.add_parser("publish", help="publish the root that waits, once enough have signed it")
-    publish.add_argument("repository", metavar="REPOSITORY", type=Path)
-    publish.set_defaults(handler=handle_publish)
-    device = actions.add_parser(
-        "device", help="print the public key that updates for a device are sealed for"
-    )
-    device.add_argument(
-        "--state", metavar="DIR", type=Path, default=DEFAULT_STATE, help="default: %(default)s"
-    )
-    device.set_defaults(handler=handle_device)
 
 
 def _fill_build(parser: argparse.ArgumentParser) -> None:
@@ -124,55 +95,6 @@ def _public(text: str) -> PublicKey:
         ) from exc
 
 
-def handle_create(args: argparse.Namespace) -> int:
-    """Make a repository."""
-    try:
-        Repository(args.repository).create()
-    except OSError as exc:
-        raise UsageError(f"{args.repository}: {exc.strerror}; name a folder that is not there yet") from exc
-    print(f"{args.repository}: made; keep keys/ to yourself; metadata/1.root.json is firmware's anchor")
-    return 0
-
-
-def handle_rotate(args: argparse.Namespace) -> int:
-    """Give a role a new key."""
-    pending = Repository(args.repository).rotate(args.role)
-    if pending is None:
-        print(f"{args.role}: has a new key; devices take it with the next update")
-    else:
-        print(f"{pending}: waits for root keys; sign it where they are (ota keys sign), then: publish")
-    return 0
-
-
-def handle_sign(args: argparse.Namespace) -> int:
-    """Sign a root that waits."""
-    try:
-        sign_root(args.root, read_key(args.key))
-    except OSError as exc:
-        raise ConfigError(f"{exc.filename}: {exc.strerror}") from exc
-    except (ValueError, TypeError, RepositoryError) as exc:
-        raise ConfigError(f"{args.root}: cannot be signed with {args.key}: {exc}") from exc
-    print(f"{args.root}: signed; bring it back to pending/, then: veilcam ota keys publish REPOSITORY")
-    return 0
-
-
-def handle_publish(args: argparse.Namespace) -> int:
-    """Publish a root."""
-    if not Repository(args.repository).publish_root():
-        raise UsageError(f"{args.repository}: no root waits, or too few of its keys have signed it")
-    print(f"{args.repository}: published; devices take it with the next update")
-    return 0
-
-
-def handle_device(args: argparse.Namespace) -> int:
-    """Print a device's public key."""
-    identity = known_identity(args.state)
-    if identity is None:
-        raise UsageError(f"{args.state}: no camera has run there; name another with --state")
-    print(base64.b64encode(identity.keys.exchange_public).decode())
-    return 0
-
-
 def handle_build(args: argparse.Namespace) -> int:
     """Seal, sign and write."""
     if not args.folder.is_dir():
@@ -187,10 +109,11 @@ def handle_build(args: argparse.Namespace) -> int:
         bill_of_materials(args.version),
         aead=args.aead,
     )
-    repository, beside = Repository(args.repository), args.bundle.absolute().parent
+    beside = args.bundle.absolute().parent
     with ExitStack() as files:
         plain = files.enter_context(tempfile.TemporaryFile(dir=beside))
         pack(args.folder, plain)
+        repository, _ = files.enter_context(ota_keys.opened(args.repository))
         deltas: dict[str, BinaryIO] = {}
         for base in args.delta_from:
             deltas[_built_from(base, repository, beside).id] = delta = files.enter_context(

@@ -33,9 +33,14 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
 )
 """Distribution by the name that is imported."""
 
+AUTHORS: Mapping[str, str] = MappingProxyType({"pkcs11": "python-pkcs11"})
+"""What only those need who make updates, and not all of them: a camera lacks nothing without it."""
+
 
 def how_to_install(package: str) -> str:
     """Return what to do about a missing package, named as it is imported."""
+    if package in AUTHORS:
+        return f"pip install {AUTHORS[package]}"
     return f"run scripts/setup, or: pip install {PACKAGES[package]}"
 
 
@@ -46,10 +51,11 @@ def missing_package(what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as exc:
         package = (exc.name or "").partition(".")[0]
-        if package not in PACKAGES:
+        known = {**PACKAGES, **AUTHORS}
+        if package not in known:
             raise
         raise DriverUnavailable(
-            f"{what} needs the package {PACKAGES[package]!r}; {how_to_install(package)}"
+            f"{what} needs the package {known[package]!r}; {how_to_install(package)}"
         ) from exc
 
 

@@ -59,6 +59,10 @@ class Profile(Strict):
         description="Where updates go: folders, or the two system slots of an image that was flashed for it, "
         "by the Raspberry Pi's tryboot, the Jetson's nvbootctrl, or RAUC.",
     )
+    keys: Literal["file", "tpm"] = Field(
+        default="file",
+        description="What a new device binds its keys to: nothing, or the board's TPM 2.0 (tpm2-tools).",
+    )
 
 
 def load_profile(path: Path) -> Profile:

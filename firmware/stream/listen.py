@@ -58,7 +58,7 @@ def read_tls(settings: Settings, listen: Listen, own: TlsFiles | None = None) ->
     Raises:
         ConfigError: the address is beyond loopback without a certificate, or the files are not valid.
     """
-    certificate, key = settings.tls_certificate, settings.tls_key
+    certificate, key, password = settings.tls_certificate, settings.tls_key, ""
     if certificate is None or key is None:
         if certificate is not key:
             raise ConfigError("settings: give both tls_certificate and tls_key, or neither")
@@ -69,12 +69,12 @@ def read_tls(settings: Settings, listen: Listen, own: TlsFiles | None = None) ->
                 f"--listen {listen.host}: HTTPS is needed beyond loopback; "
                 "set tls_certificate and tls_key in --settings FILE"
             )
-        certificate, key = own.certificate, own.key
+        certificate, key, password = own.certificate, own.key, own.password
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         # The password callback keeps OpenSSL from asking on the terminal.
-        context.load_cert_chain(certificate, key, password=lambda: "")
+        context.load_cert_chain(certificate, key, password=lambda: password)
     except (OSError, ssl.SSLError) as exc:
         raise ConfigError(
             f"TLS certificate {certificate} with key {key}: {exc.strerror or exc}; "

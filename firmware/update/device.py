@@ -55,7 +55,8 @@ def update_agent(state: Path, identity: Identity, board: Board, clock: Clock) ->
 
     Raises:
         UpdateError: another process holds it.
-        IdentityDamaged: both records are damaged.
+        IdentityDamaged: both records are damaged, or older than the last one was.
+        KeyUnavailable: the hardware that counts them does not answer.
         OutputError: the folder cannot be written.
     """
 
@@ -69,7 +70,8 @@ def update_agent(state: Path, identity: Identity, board: Board, clock: Clock) ->
             anchor = folder / ANCHOR
             trusted = anchor.read_bytes() if anchor.exists() else b""
             device = Device(trusted, (board.name,), DeviceKey(identity), Privacy(PEOPLE.digest, RECALL))
-            yield Agent(device, Records(state, identity.keys), open_slots(board.boot, state), clock)
+            records = Records(state, identity.keys, identity.counter)
+            yield Agent(device, records, open_slots(board.boot, state), clock)
     except OSError as exc:
         raise OutputError(
             f"{exc.filename or folder}: {exc.strerror}; free space, or mend its permissions"

@@ -4,6 +4,12 @@ Each has a number, a CRC-32 against damage and an HMAC-SHA256 by a key that only
 make: a record of another device, or one that somebody edited, is none. The whole one with the higher number
 counts. Where both are damaged there is no floor to hold updates against, and that is an error, never a start
 from nothing: a missing record and a damaged one are told apart.
+
+Where hardware counts, records that somebody put back from an older copy of the card are refused: the number
+may not be below the counter's. The record is written first and the counter raised after it. A power cut
+between the two leaves a record ahead of its counter, and the next start raises that; the other way round it
+would leave a counter that no record fits, and a device that takes no update ever again. Until the counter is
+up the record before would be believed, too: so nobody acts on a record before `write` has returned.
 """
 
 import base64
@@ -19,7 +25,7 @@ from typing import Any
 
 from firmware.core.strict_json import NotStrict, read_json
 from firmware.errors import IdentityDamaged
-from firmware.ports import KeyStore
+from firmware.ports import Counter, KeyStore
 from firmware.state import written
 from ota.metadata import Floor
 from ota.release import Privacy
@@ -28,6 +34,8 @@ FOLDER = "update"
 NAMES = ("record.0", "record.1")
 LONGEST = 4 << 20
 MOST_QUARANTINED = 64
+MOST_BEHIND = 64
+"""Records that were written while the counter did not go up; so many tries fail only where it never will."""
 
 
 class Phase(StrEnum):
@@ -64,9 +72,15 @@ class Record:
 class Records:
     """Both records of one state folder; its methods wait for the disk."""
 
-    def __init__(self, state: Path, keys: KeyStore) -> None:
-        """Open them; raises IdentityDamaged where both are damaged."""
+    def __init__(self, state: Path, keys: KeyStore, counter: Counter | None = None) -> None:
+        """Open them.
+
+        Raises:
+            IdentityDamaged: both are damaged, or older than the counter knows.
+            KeyUnavailable: the counter does not answer.
+        """
         self._folder = state / FOLDER
+        self._counter = counter
         # Ed25519 has one signature for a message: so this is a secret that only this device can make.
         self._key = hashlib.sha256(keys.sign(b"veilcam update record 1\n")).digest()
         found = [self._read(name) for name in NAMES]
@@ -76,6 +90,7 @@ class Records:
                 f"{self._folder}: both records of updates are damaged; put one back from a copy"
             )
         self._number, self._now = max(whole, key=lambda one: one[0], default=(0, Record()))
+        self._raise_counter()
 
     @property
     def now(self) -> Record:
@@ -83,15 +98,36 @@ class Records:
         return self._now
 
     def write(self, **changes: Any) -> Record:
-        """Write a changed record over the older one; raises OutputError, and then the other still counts."""
+        """Write a changed record over the older one.
+
+        Raises:
+            OutputError: the disk, and then the other still counts.
+            KeyUnavailable, IdentityDamaged: the counter; nobody may act on the record.
+        """
         record, number = replace(self._now, **changes), self._number + 1
         body = json.dumps({"number": number, **_told(record)}, sort_keys=True).encode()
         seal = hmac.new(self._key, body, hashlib.sha256).hexdigest()
         content = b"%08x %s\n%s" % (zlib.crc32(body), seal.encode(), body)
         with written(self._folder / NAMES[number % 2], private=True) as part:
             part.write_bytes(content)
-        self._number, self._now = number, record
+        # It is there, whatever becomes of the counter: the next one has to have a higher number.
+        self._number = number
+        self._raise_counter()
+        self._now = record
         return record
+
+    def _raise_counter(self) -> None:
+        """Bring the counter up to the record that counts; refuse a record that is below it."""
+        if self._counter is None:
+            return
+        behind = self._number - self._counter.value()
+        if not 0 <= behind <= MOST_BEHIND:
+            raise IdentityDamaged(
+                f"{self._folder}: records of updates that this device has gone beyond, or none where it had "
+                "some; put back the newest copy, or start with an empty state folder, as a new device"
+            )
+        for _ in range(behind):
+            self._counter.up()
 
     def _read(self, name: str) -> tuple[int, Record] | None:
         """Return the number and the record of a whole file; None where it is none."""

@@ -36,7 +36,7 @@ class UpdateService:
     def status(self) -> dict[str, object]:
         """Say what runs, what is under way, and how the last update went; beside an install, too."""
         try:
-            told = self._told(Records(self.state, self.identity.keys).now)
+            told = self._told(Records(self.state, self.identity.keys, self.identity.counter).now)
         except OSError as exc:
             raise OutputError(f"{exc.filename}: {exc.strerror}; mend its permissions") from exc
         if (one := self._writing) is not None:

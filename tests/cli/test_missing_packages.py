@@ -50,6 +50,18 @@ def test_other_verbs_say_in_one_line_what_is_missing(package: str, tmp_path: Pat
     assert line.startswith(f"veilcam: veilcam run needs the package {PACKAGES[package]!r}")
 
 
+def test_a_token_needs_a_package_that_a_camera_does_without(tmp_path: Path) -> None:
+    create = ("ota", "keys", "create", str(tmp_path / "repository"))
+    done = veilcam(tmp_path, "pkcs11", *create, "--token", "/module.so", "--token-label", "any")
+    assert (done.returncode, done.stderr.strip()) == (
+        20,
+        "veilcam: veilcam ota needs the package 'python-pkcs11'; pip install python-pkcs11",
+    )
+    assert not (tmp_path / "repository").exists()
+    assert veilcam(tmp_path, "pkcs11", *create).returncode == 0
+    assert "pkcs11" not in veilcam(tmp_path, "pkcs11", "doctor", "--board", "laptop").stdout
+
+
 def test_help_needs_nothing(tmp_path: Path) -> None:
     for package in ("numpy", "pydantic"):
         done = veilcam(tmp_path, package, "--help")

@@ -8,8 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    generate_private_key,
+)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from securesystemslib.signer import Signature, SSlibKey
+from tuf.api.metadata import Metadata, Root, Timestamp
 
 from ota.errors import Code, UpdateRefused
 from ota.metadata import Floor, Here, verify
@@ -76,6 +87,57 @@ def test_a03_one_signature_of_two_makes_no_root(shop: Workshop) -> None:
 def test_a04_one_key_that_signs_twice_counts_once(shop: Workshop) -> None:
     shop.lie("targets", "root-1", "root-1")
     refused(Code.UNSIGNED, shop.verify)
+
+
+def keyed(shop: Workshop, key: SSlibKey, sign: Callable[[bytes], bytes]) -> dict[str, bytes]:
+    """A repository whose root gives the timestamp another key, and a timestamp that this key signed."""
+    files = shop.repository.files()
+    root = Metadata[Root].from_bytes(shop.anchor)
+    root.signed.version += 1
+    root.signed.revoke_key(root.signed.roles["timestamp"].keyids[0], "timestamp")
+    root.signed.add_key(key, "timestamp")
+    root.signatures.clear()
+    for signer in shop.repository._signers("root"):
+        root.sign(signer, append=True)
+    stamp = Metadata[Timestamp].from_bytes(files["timestamp.json"])
+    stamp.signatures = {key.keyid: Signature(key.keyid, sign(stamp.signed_bytes).hex())}
+    return {**files, "2.root.json": root.to_bytes(), "timestamp.json": stamp.to_bytes()}
+
+
+P256, ED25519 = generate_private_key(SECP256R1()), Ed25519PrivateKey.generate()
+FITS = ("ecdsa", "ecdsa-sha2-nistp256")
+
+
+def by_p256(payload: bytes) -> bytes:
+    return P256.sign(payload, ECDSA(SHA256()))
+
+
+def pem(key: EllipticCurvePrivateKey | Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def test_a05_a_key_of_another_kind_whose_scheme_fits_is_believed(shop: Workshop) -> None:
+    assert shop.verify(keyed(shop, SSlibKey("a" * 64, *FITS, {"public": pem(P256)}), by_p256)).release
+
+
+@pytest.mark.parametrize(
+    ("kind", "public", "sign", "code"),
+    [
+        (("ecdsa", "ecdsa-sha2-nistp384"), pem(P256), by_p256, Code.UNSIGNED),
+        (("ecdsa", "ecdsa-sha2-nistp521"), pem(P256), by_p256, Code.UNSIGNED),
+        (("rsa", "rsassa-pss-sha256"), pem(P256), by_p256, Code.UNSIGNED),
+        (FITS, pem(ED25519), ED25519.sign, Code.UNSIGNED),
+        (("ed25519", "ed25519"), pem(P256), by_p256, Code.UNSIGNED),
+        (("ed25519", "ecdsa-sha2-nistp256"), pem(P256), by_p256, Code.MALFORMED),
+        (("ecdsa", "ed25519"), ED25519.public_key().public_bytes_raw().hex(), ED25519.sign, Code.MALFORMED),
+        (("ed25519", "none"), ED25519.public_key().public_bytes_raw().hex(), ED25519.sign, Code.MALFORMED),
+    ],
+)
+def test_a05_a_scheme_that_does_not_fit_its_key(
+    shop: Workshop, kind: tuple[str, str], public: str, sign: Callable[[bytes], bytes], code: Code
+) -> None:
+    files = keyed(shop, SSlibKey("a" * 64, *kind, {"public": public}), sign)
+    refused(code, lambda: shop.verify(files))
 
 
 def test_a06_a_signature_too_many_does_no_harm(shop: Workshop) -> None:

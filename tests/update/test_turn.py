@@ -29,7 +29,9 @@ class Hands(SystemClock):
 @pytest.fixture
 def updates(tmp_path: Path) -> UpdateService:
     clock = SystemClock()
-    return UpdateService(tmp_path, open_identity(tmp_path), Ownership(tmp_path, clock), Board("laptop", "directory"), clock)
+    return UpdateService(
+        tmp_path, open_identity(tmp_path), Ownership(tmp_path, clock), Board("laptop", "directory"), clock
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,15 @@ from aiohttp import web
 from firmware.access.roles import Principal, Right
 from firmware.access.statement import LONGEST
 from firmware.audit import Act, Audit
-from firmware.errors import UpdateError
+from firmware.errors import ConfigError, UpdateError
 from firmware.ports import Updates
 from firmware.stream.api.body import read_object, texts
 from firmware.stream.problem import Refused
 from firmware.stream.who import require
 
 LONGEST_PLACE = 1024
+FAILS = (UpdateError, ConfigError)
+"""The update is refused, or the device's own records or hardware do not let it take one."""
 
 
 class UpdateApi:
@@ -36,7 +38,7 @@ class UpdateApi:
         require(request, Right.UPDATE)
         try:
             return web.json_response(await asyncio.to_thread(self._updates.status))
-        except UpdateError as exc:
+        except FAILS as exc:
             raise Refused(HTTPStatus.CONFLICT, str(exc)) from exc
 
     async def install(self, request: web.Request) -> web.Response:
@@ -64,7 +66,7 @@ class UpdateApi:
         """Do it, and record how it ended."""
         try:
             done = await asyncio.to_thread(act)
-        except UpdateError as exc:
+        except FAILS as exc:
             await self._audit.record(Act.UPDATE_ENDED, who.name, {"step": step, "refused": str(exc)})
             raise Refused(HTTPStatus.CONFLICT, str(exc)) from exc
         about = {key: done[key] for key in ("phase", "version", "counter")}
