@@ -28,6 +28,8 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "webauthn": "webauthn",
         "jinja2": "jinja2",
         "backports": "backports.zstd",
+        "aiomqtt": "aiomqtt",
+        "paho": "paho-mqtt",
     }
 )
 """Distribution by the name that is imported."""
