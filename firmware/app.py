@@ -31,6 +31,7 @@ from firmware.pipeline.known import KnownFace
 from firmware.pipeline.raw import RawRendition
 from firmware.pipeline.recall import FPS, HEIGHT, WIDTH, measure_recall
 from firmware.ports import CameraInfo, Clock, SystemClock
+from firmware.remote.link import open_link
 from firmware.remote.syslog import check_authority, syslog_of
 from firmware.state import own
 from firmware.status import CameraStatus
@@ -158,6 +159,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         tasks.create_task(Trial(desk.updates, desk.audit).run(status, lambda: answers(served.url), shows))
         tasks.create_task(_end_for_update(desk, clock))
         tasks.create_task(anchored(desk.audit, identity.keys, syslog_of(settings)))
+        tasks.create_task((await open_link(options.state, desk.remote, settings)).run())
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
         ready(Ready(served, detectors, await asyncio.to_thread(desk.ownership.first_code)))

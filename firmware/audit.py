@@ -61,6 +61,7 @@ class Act(StrEnum):
     GRANT_ENDED = "grant.ended"
     RAW_BEGUN = "raw.begun"
     RAW_ENDED = "raw.ended"
+    REMOTE = "remote.certificate"
     UPDATE_BEGUN = "update.begun"
     UPDATE_ENDED = "update.ended"
     DENIED = "denied"

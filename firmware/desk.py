@@ -21,10 +21,12 @@ from firmware.audit import Audit
 from firmware.config.settings import Settings
 from firmware.config.store import SettingsStore
 from firmware.ports import Clock
+from firmware.remote.service import RemoteService
 from firmware.stream.api.audit import AuditApi
 from firmware.stream.api.claim import Claim
 from firmware.stream.api.grants import GrantsApi
 from firmware.stream.api.me import MeApi
+from firmware.stream.api.remote import RemoteApi
 from firmware.stream.api.session import SessionApi
 from firmware.stream.api.settings import SettingsApi
 from firmware.stream.api.update import UpdateApi
@@ -47,6 +49,7 @@ class Desk:
     sessions: Sessions
     grants: Grants
     updates: UpdateService
+    remote: RemoteService
     gate: Gate
     routes: Sequence[Routes]
 
@@ -83,6 +86,8 @@ def _open(
     log_in = LogIn(people, sessions, passkeys, audit, clock)
     grants = Grants(settings, sessions, audit, clock)
     updates = UpdateService(state, identity, ownership, board, clock)
+    remote = RemoteService(state, identity.fingerprint, settings, clock)
+    remote.settle()
     routes = (
         Claim(ownership, people, audit),
         SettingsApi(settings),
@@ -92,6 +97,7 @@ def _open(
         UsersApi(people, sessions, audit),
         GrantsApi(grants),
         UpdateApi(updates, audit),
+        RemoteApi(remote, audit),
     )
     gate = Gate(audit, sessions)
-    return Desk(identity, ownership, settings, audit, people, sessions, grants, updates, gate, routes)
+    return Desk(identity, ownership, settings, audit, people, sessions, grants, updates, remote, gate, routes)

@@ -156,6 +156,26 @@ class Updates(Protocol):
         ...
 
 
+class Remote(Protocol):
+    """Keeps the camera known to a broker; its methods wait for the disk and raise ConfigError."""
+
+    def status(self) -> dict[str, object]:
+        """Say how it stands."""
+        ...
+
+    def request(self) -> str:
+        """Make a key, and return a signing request for it, PEM."""
+        ...
+
+    def install(self, certificate: str) -> dict[str, object]:
+        """Take the certificate that an authority made."""
+        ...
+
+    def moved(self) -> None:
+        """Take note that the connection has to be made anew."""
+        ...
+
+
 class Lamp(Protocol):
     """Says to whoever stands before the camera that somebody sees the raw picture."""
 

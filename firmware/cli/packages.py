@@ -29,6 +29,8 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "jinja2": "jinja2",
         "backports": "backports.zstd",
         "jeepney": "jeepney",
+        "aiomqtt": "aiomqtt",
+        "paho": "paho-mqtt",
     }
 )
 """Distribution by the name that is imported."""

@@ -24,6 +24,7 @@ VERBS: Mapping[str, str] = MappingProxyType(
         "users": "the accounts of a camera",
         "grants": "who may see the raw picture, and an end to it",
         "audit": "show, prove and export the record of who did what",
+        "remote": "the broker that a camera is connected to",
         "ota": "build, verify and install updates",
         "models": "list, fetch and verify model files",
         "doctor": "what this machine has and lacks",

@@ -98,6 +98,16 @@ class Settings(Strict):
         title="Hours for updates",
         description="When the camera may start again for an update, HH:MM-HH:MM in its own time; else any.",
     )
+    mqtt: Annotated[str, AfterValidator(_peer)] | None = Field(
+        default=None,
+        title="MQTT broker",
+        description="HOST:PORT of an MQTT 5 broker over TLS that may configure the camera and hears of it.",
+    )
+    mqtt_ca: Path | None = Field(
+        default=None,
+        title="Certificate of the broker",
+        description="PEM file of who has to have signed its certificate; the machine's own list else.",
+    )
     audit_syslog: Annotated[str, AfterValidator(_peer)] | None = Field(
         default=None,
         title="Syslog receiver",

@@ -39,6 +39,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "trusted_proxies": Weaker.ADDED,
         "ice_addresses": Weaker.NEVER,
         "update_hours": Weaker.NEVER,
+        # A broker hears of what goes on before the camera, and may ask it for things.
+        "mqtt": Weaker.CHANGED,
+        "mqtt_ca": Weaker.CHANGED,
         # Whoever keeps the heads is who would notice.
         "audit_syslog": Weaker.REPLACED,
         "audit_syslog_ca": Weaker.REPLACED,

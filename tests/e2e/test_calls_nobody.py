@@ -17,6 +17,8 @@ import av
 import cv2
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from firmware.access.identity import Identity
 from firmware.access.keyfile import make_owner_key
@@ -26,6 +28,8 @@ from firmware.config.model import ModelCache, load_manifests
 from firmware.core.policy import PEOPLE
 from firmware.desk import open_desk
 from firmware.ports import SystemClock
+from firmware.remote.enrolment import Enrolment
+from firmware.remote.topics import device_of
 from firmware.update.device import trust
 from ota.author import Notes, Repository, pack, read_key, sign_root
 from ota.author import build as build_update
@@ -33,6 +37,7 @@ from ota.release import Privacy
 from ota.stanza import read_public
 from tests.cli.rauc_keys import make_rauc_keys
 from tests.e2e.watched import Room, Told, Watched, room
+from tests.remote.pki import Authority
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -55,6 +60,9 @@ QUICK = (
     "audit export {out}/record --state {out}",
     "audit verify --state {told}/state",
     "settings set contact=me --state {out}",
+    "remote status --state {told}/state",
+    "remote install {told}/client.pem --state {told}/state",
+    "remote request --state {told}/state",
     "ota keys create {out}/repository",
     "ota keys rotate {told}/other targets",
     "ota keys sign {told}/repository/pending/2.root.json --key {told}/root-1.pem",
@@ -140,6 +148,15 @@ def until(met: Callable[[], object], seconds: float) -> bool:
     return bool(met())
 
 
+def prepare_remote(told: Path, identity: Identity) -> None:
+    """Have a request of the device signed."""
+    device = device_of(identity.fingerprint)
+    request = x509.load_pem_x509_csr(Enrolment(told / "state", device, SystemClock()).request().encode())
+    key = request.public_key()
+    assert isinstance(key, EllipticCurvePublicKey)
+    (told / "client.pem").write_bytes(Authority(told / "authority").sign(device, key))
+
+
 def prepare_update(verb: str, told: Path, identity: Identity) -> None:
     """Make a repository that the device trusts, and a bundle of nothing for it."""
     repository, plain = Repository(told / "repository"), io.BytesIO()
@@ -189,6 +206,7 @@ def test_a_verb_calls_nobody_and_leaves_nothing(
     (told / "settings.toml").write_text('contact = "me"')
     key = base64.b64encode(desk.identity.keys.exchange_public).decode()
     prepare_update(verb, told, desk.identity)
+    prepare_remote(told, desk.identity)
     words = [word.format(input=media, out=out, told=told, key=key) for word in verb.split()]
     seen = alone.veilcam(*words, VEILCAM_CACHE=str(cache), **env).seen()
     assert seen.status == 0, seen.output

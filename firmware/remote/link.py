@@ -1,0 +1,36 @@
+"""What a camera says and hears at its broker: the one place where topics meet what they are about."""
+
+import asyncio
+from pathlib import Path
+
+from firmware.access.change import GovernedSettings
+from firmware.config.settings import Settings
+from firmware.remote.broker import Broker
+from firmware.remote.outbox import Outbox
+from firmware.remote.service import RemoteService
+
+NAMED_BY = ("mqtt", "mqtt_ca")
+"""Settings that say which broker it is."""
+
+
+async def open_link(state: Path, remote: RemoteService, settings: GovernedSettings) -> Broker:
+    """Return the camera's side of the connection, ready to run; raises OutputError, OSError."""
+    broker = Broker(remote.device, await asyncio.to_thread(Outbox, state), remote.options)
+    remote.changed = broker.moved
+    remote.connection = lambda: {
+        "up": broker.is_up,
+        "why": broker.why,
+        "connections": broker.connections,
+        "waiting": broker.waiting,
+        "refused": broker.refused,
+    }
+    before = settings()
+
+    def changed(told: Settings) -> None:
+        nonlocal before
+        if any(getattr(told, key) != getattr(before, key) for key in NAMED_BY):
+            broker.moved()
+        before = told
+
+    settings.watch(changed)
+    return broker
