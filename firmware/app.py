@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -34,7 +34,7 @@ from firmware.ports import CameraInfo, Clock, SystemClock
 from firmware.remote.link import open_link
 from firmware.remote.syslog import check_authority, syslog_of
 from firmware.state import own
-from firmware.status import CameraStatus
+from firmware.status import CameraStatus, StatusSource
 from firmware.stream.control import serve_control
 from firmware.stream.ice import read_policy
 from firmware.stream.listen import read_listen, read_tls
@@ -155,11 +155,12 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         tasks.create_task(flow.run())
         tasks.create_task(raw.run())
         tasks.create_task(desk.grants.run())
-        shows = partial(self_test, detectors, options.cache)
-        tasks.create_task(Trial(desk.updates, desk.audit).run(status, lambda: answers(served.url), shows))
-        tasks.create_task(_end_for_update(desk, clock))
+        tasks.create_task(
+            _keep_current(desk, clock, status, served.url, partial(self_test, detectors, options.cache))
+        )
         tasks.create_task(anchored(desk.audit, identity.keys, syslog_of(settings)))
-        tasks.create_task((await open_link(options.state, desk.remote, settings)).run())
+        link = await open_link(options.state, desk.remote, settings, partial(_works, status, served.url))
+        tasks.create_task(link.run())
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
         ready(Ready(served, detectors, await asyncio.to_thread(desk.ownership.first_code)))
@@ -235,8 +236,16 @@ def _stop_asked() -> asyncio.Event:
     return stop
 
 
-async def _end_for_update(desk: Desk, clock: Clock) -> None:
-    """End the task group once an update may be taken up, where it was started by what then starts that."""
+async def _works(status: StatusSource, url: str) -> bool:
+    """Say whether the camera works, and is reached at its own address."""
+    return not status().failed and await answers(url)
+
+
+async def _keep_current(
+    desk: Desk, clock: Clock, status: StatusSource, url: str, shows: Callable[[], Awaitable[float]]
+) -> None:
+    """Try the version that is on trial; then end for an update, where it was started by what starts one."""
+    await Trial(desk.updates, desk.audit).run(status, lambda: answers(url), shows)
     if BOOTED in os.environ:
         await Turn(desk.updates, desk.grants.any_live, lambda: desk.settings().update_hours, clock).wait()
         await asyncio.to_thread(desk.updates.take_up)

@@ -58,13 +58,13 @@ async def open_desk(
     state: Path,
     clock: Clock,
     first: Settings | None = None,
-    names: Sequence[str] = (),
+    names: Sequence[str] | None = None,
     board: Board = ANY_BOARD,
     keys: str = FILE,
 ) -> Desk:
     """Open a state folder that this process owns; `first` are its settings where it has none yet,
-    `names` those that it is reached by, `board` what updates have to be for, `keys` what new
-    keys are bound to.
+    `names` those that a camera which starts now is reached by, `board` what updates have to be for,
+    `keys` what new keys are bound to.
 
     Raises:
         ConfigError: what is there cannot be read, or the hardware that it needs does not answer.
@@ -74,13 +74,16 @@ async def open_desk(
 
 
 def _open(
-    state: Path, clock: Clock, first: Settings | None, names: Sequence[str], board: Board, keys: str
+    state: Path, clock: Clock, first: Settings | None, names: Sequence[str] | None, board: Board, keys: str
 ) -> Desk:
     store = SettingsStore(state, first)
-    identity = open_identity(state, [*store.now.settings.host_names, *names], keys)
+    reversal = None if names is None else store.begin()
+    identity = open_identity(state, [*store.now.settings.host_names, *(names or ())], keys)
     ownership = Ownership(state, clock)
     audit = Audit(state, identity.keys, clock)
     settings = GovernedSettings(store, ownership, audit, identity.fingerprint, clock)
+    if reversal is not None:
+        settings.note(reversal)
     people = People(state, clock)
     sessions, passkeys = Sessions(people, clock), Passkeys(people, clock)
     log_in = LogIn(people, sessions, passkeys, audit, clock)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 
 from firmware.access.owner import Ownership
 from firmware.access.statement import Expected, StatementRefused, verify
 from firmware.audit import Act, Audit
+from firmware.config.probation import CUTTING
 from firmware.config.settings import Settings
 from firmware.config.store import Proposal, RevisionMoved, SettingsStore, Stored
 from firmware.ports import Clock
@@ -59,8 +61,12 @@ class GovernedSettings:
         patch: Mapping[str, object],
         statement: str | None = None,
         revision: int | None = None,
+        *,
+        guarded: bool = False,
     ) -> Proposal:
         """Change some keys on somebody's behalf, and return what changed; it is recorded first.
+
+        Where it is `guarded` and could cut the camera off, it is on probation: see `confirm` and `revert`.
 
         Raises:
             ConfigError: a key or a value is not valid.
@@ -78,11 +84,48 @@ class GovernedSettings:
             for one in self._checks:
                 await asyncio.to_thread(one, proposal.after.settings)
             if proposal.changed:
-                await self._audit.record(Act.SETTINGS, who, _about(proposal))
-                await asyncio.to_thread(self._store.apply, proposal)
-                for told in self._watchers:
-                    told(proposal.after.settings)
+                probation = guarded and not CUTTING.isdisjoint(proposal.changed)
+                await self._hold(who, proposal, _about(proposal), probation=probation)
         return proposal
+
+    @property
+    def on_probation(self) -> bool:
+        """Whether what holds has to be confirmed; waits for the disk."""
+        return self._store.on_probation
+
+    async def confirm(self) -> None:
+        """Have what is on probation hold."""
+        async with self._lock:
+            await asyncio.to_thread(self._store.confirm)
+
+    async def revert(self, why: str) -> Proposal | None:
+        """Take back what is on probation, and return what changed by that; None where nothing is.
+
+        Nobody has to sign for it: it held a moment ago.
+
+        Raises:
+            OutputError: it, or the record, cannot be written.
+        """
+        async with self._lock:
+            reversal = await asyncio.to_thread(self._store.reversal)
+            if reversal is None:
+                return None
+            await self._hold("camera", reversal, _about(reversal) | {"reverted": why}, probation=False)
+            await asyncio.to_thread(self._store.confirm)
+        return reversal
+
+    def note(self, reversal: Proposal) -> None:
+        """Record what a start took back; waits for the disk, raises AuditUnwritable."""
+        about = _about(reversal) | {"reverted": "a start with it was never confirmed"}
+        self._audit.write(Act.SETTINGS, "camera", about)
+
+    async def _hold(
+        self, who: str, proposal: Proposal, about: Mapping[str, object], *, probation: bool
+    ) -> None:
+        await self._audit.record(Act.SETTINGS, who, about)
+        await asyncio.to_thread(partial(self._store.apply, proposal, probation=probation))
+        for told in self._watchers:
+            told(proposal.after.settings)
 
     def _require_said(self, proposal: Proposal, patch: Mapping[str, object], statement: str | None) -> None:
         weaker, owner = ", ".join(proposal.weaker), self._ownership.owner

@@ -1,16 +1,24 @@
 """The settings in the state folder: one file that a power cut leaves old or new, and the last good one.
 
-Each change has a revision, one more than the one before. Where the newest file is damaged the last good one
-takes its place, with a revision of its own, so that nothing that was said for a revision is heard twice.
+Settings that could cut the camera off can be on probation (see `probation`). Each change has a revision,
+one more than the one before. Where the newest file is damaged the last good one takes its place, with a
+revision of its own, so that nothing that was said for a revision is heard twice.
 """
 
 import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from firmware.config.probation import (
+    NAME,
+    Probation,
+    end_probation,
+    read_probation,
+    write_probation,
+)
 from firmware.config.settings import Settings, read_settings
 from firmware.config.weakening import changed_keys, weakened_keys
 from firmware.core.strict_json import NotStrict, read_json
@@ -77,6 +85,12 @@ class SettingsStore:
         self._now = found
 
     @property
+    def on_probation(self) -> bool:
+        """Whether what holds has to be confirmed."""
+        found = read_probation(self._folder)
+        return found is not None and found.revision == self._now.revision
+
+    @property
     def now(self) -> Stored:
         """What holds."""
         return self._now
@@ -93,8 +107,8 @@ class SettingsStore:
             weakened_keys(before.settings, settings),
         )
 
-    def apply(self, proposal: Proposal) -> Stored:
-        """Make a proposal hold.
+    def apply(self, proposal: Proposal, *, probation: bool = False) -> Stored:
+        """Make a proposal hold, on probation where that is asked for; else nothing is on probation any more.
 
         Raises:
             RevisionMoved: it was made before another change.
@@ -102,9 +116,48 @@ class SettingsStore:
         """
         if proposal.before.revision != self._now.revision:
             raise RevisionMoved
+        if probation:
+            before = Probation(proposal.after.revision, proposal.before.values())
+            write_probation(self._folder, before)
         self._write(proposal.after)
         self._now = proposal.after
         return self._now
+
+    def confirm(self) -> None:
+        """Have what is on probation hold; raises OSError."""
+        end_probation(self._folder)
+
+    def reversal(self) -> Proposal | None:
+        """Return what would take back what is on probation; None where nothing is."""
+        found = read_probation(self._folder)
+        if found is None or found.revision != self._now.revision:
+            return None
+        settings = read_settings(self._folder / NAME, dict(found.before))
+        after = Stored(settings, self._now.revision + 1)
+        changed = changed_keys(self._now.settings, settings)
+        return Proposal(self._now, after, changed, weakened_keys(self._now.settings, settings))
+
+    def begin(self) -> Proposal | None:
+        """Count a start of the camera; what an earlier one was not confirmed with is taken back and returned.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        found = read_probation(self._folder)
+        if found is None:
+            return None
+        if found.revision != self._now.revision:
+            end_probation(self._folder)
+        elif found.starts == 0:
+            write_probation(self._folder, replace(found, starts=1))
+        elif (reversal := self.reversal()) is not None:
+            self.apply(reversal)
+            end_probation(self._folder)
+            logger.warning(
+                "settings that were never confirmed are as before: %s", ", ".join(reversal.changed)
+            )
+            return reversal
+        return None
 
     def _write(self, stored: Stored) -> None:
         content = {"revision": stored.revision, "sha256": stored.digest, "settings": stored.values()}
