@@ -6,11 +6,13 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
 from firmware.access.anchoring import anchored
+from firmware.access.change import GovernedSettings
+from firmware.access.identity import TlsFiles
 from firmware.binding import BoundDetectors, bind_camera, bind_detectors, bind_encoder, bind_lamp
 from firmware.config.drivers import CameraOptions, SceneOptions
 from firmware.config.model import ModelCache
@@ -30,14 +32,16 @@ from firmware.pipeline.flow import Flow
 from firmware.pipeline.known import KnownFace
 from firmware.pipeline.raw import RawRendition
 from firmware.pipeline.recall import FPS, HEIGHT, WIDTH, measure_recall
+from firmware.pipeline.snapshot import Snapshots
 from firmware.ports import CameraInfo, Clock, SystemClock
-from firmware.remote.link import open_link
+from firmware.remote.actions import Offered
+from firmware.remote.link import Camera, open_link
 from firmware.remote.syslog import check_authority, syslog_of
 from firmware.state import own
 from firmware.status import CameraStatus, StatusSource
 from firmware.stream.control import serve_control
 from firmware.stream.ice import read_policy
-from firmware.stream.listen import read_listen, read_tls
+from firmware.stream.listen import Listen, read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, answers, serve
 from firmware.stream.viewing import Shown, viewing
@@ -123,7 +127,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         flow = Flow(
             camera,
             detects,
-            [rendition],
+            [rendition, snapshots := Snapshots()],
             lambda told: fanout.publish(told.packet),
             POLICIES[settings().hide],
             clock,
@@ -144,11 +148,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
             lamp,
         )
         seen = await viewing(told, shown, status)
-        settings.check(lambda told: read_policy(told.ice_addresses, {}))
-        settings.check(lambda told: read_tls(told, listen, identity.tls))
-        settings.check(check_authority)
-        settings.watch(lambda told: _apply(told, flow))
-        _apply(settings(), flow)
+        _govern(settings, flow, listen, identity.tls)
         served = await parts.enter_async_context(serve(told, desk.gate, (*seen.routes, *desk.routes)))
         await parts.enter_async_context(serve_control(options.state, desk.gate, desk.routes))
         await parts.enter_async_context(seen.running(tasks))
@@ -159,8 +159,10 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
             _keep_current(desk, clock, status, served.url, partial(self_test, detectors, options.cache))
         )
         tasks.create_task(anchored(desk.audit, identity.keys, syslog_of(settings)))
-        link = await open_link(options.state, desk.remote, settings, partial(_works, status, served.url))
-        tasks.create_task(link.run())
+        works = partial(_works, status, served.url)
+        about = partial(_about, desk, profile, status)
+        offered = Offered(settings, desk.updates, about, snapshots.take, stop.set)
+        tasks.create_task(_linked(options.state, desk, clock, works, offered))
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
         ready(Ready(served, detectors, await asyncio.to_thread(desk.ownership.first_code)))
@@ -221,6 +223,15 @@ async def self_test(detectors: BoundDetectors, cache: ModelCache) -> float:
     return await measure_recall([one.opens for one in detectors.detectors], camera.draw, PEOPLE)
 
 
+def _govern(settings: GovernedSettings, flow: Flow, listen: Listen, tls: TlsFiles) -> None:
+    """Have every change of the settings checked on this machine, and the camera hide as it is told."""
+    settings.check(lambda told: read_policy(told.ice_addresses, {}))
+    settings.check(lambda told: read_tls(told, listen, tls))
+    settings.check(check_authority)
+    settings.watch(lambda told: _apply(told, flow))
+    _apply(settings(), flow)
+
+
 def _apply(settings: Settings, flow: Flow) -> None:
     """Have the running camera hide as it is told."""
     flow.use(POLICIES[settings.hide])
@@ -234,6 +245,20 @@ def _stop_asked() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def _about(desk: Desk, profile: Profile, status: StatusSource) -> dict[str, object]:
+    """Say which camera it is and how it is, for whoever helps."""
+    told = asdict(status())
+    return {"device": desk.identity.fingerprint, "board": profile.name, "status": told}
+
+
+async def _linked(
+    state: Path, desk: Desk, clock: Clock, works: Callable[[], Awaitable[bool]], offered: Offered
+) -> None:
+    """Keep the connection to the broker, where the settings name one."""
+    camera = Camera(state, desk.remote, desk.settings, desk.audit, clock, works, offered)
+    await (await open_link(camera)).run()
 
 
 async def _works(status: StatusSource, url: str) -> bool:

@@ -62,6 +62,7 @@ class Act(StrEnum):
     RAW_BEGUN = "raw.begun"
     RAW_ENDED = "raw.ended"
     REMOTE = "remote.certificate"
+    COMMAND = "remote.command"
     UPDATE_BEGUN = "update.begun"
     UPDATE_ENDED = "update.ended"
     DENIED = "denied"

@@ -10,6 +10,9 @@ from firmware.config.hours import require_hours
 from firmware.config.strict import Strict, explain, read_toml
 from firmware.core.policy import PEOPLE, POLICIES, TIMING
 
+COMMANDS = ("identify", "restart", "snapshot", "support", "lockdown", "update")
+"""Everything that a camera can be asked for over MQTT."""
+
 
 def _known(policy: str) -> str:
     if policy not in POLICIES:
@@ -107,6 +110,15 @@ class Settings(Strict):
         default=None,
         title="Certificate of the broker",
         description="PEM file of who has to have signed its certificate; the machine's own list else.",
+    )
+    mqtt_commands: tuple[Literal["identify", "restart", "snapshot", "support", "lockdown", "update"], ...] = (
+        Field(
+            default=("identify", "restart", "support", "lockdown", "update"),
+            max_length=6,
+            title="Commands over MQTT",
+            description="What whoever the broker lets may ask for: identify, restart, snapshot, support, "
+            "lockdown, update. A snapshot is a redacted picture.",
+        )
     )
     audit_syslog: Annotated[str, AfterValidator(_peer)] | None = Field(
         default=None,

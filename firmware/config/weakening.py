@@ -42,6 +42,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         # A broker hears of what goes on before the camera, and may ask it for things.
         "mqtt": Weaker.CHANGED,
         "mqtt_ca": Weaker.CHANGED,
+        "mqtt_commands": Weaker.ADDED,
         # Whoever keeps the heads is who would notice.
         "audit_syslog": Weaker.REPLACED,
         "audit_syslog_ca": Weaker.REPLACED,

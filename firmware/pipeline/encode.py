@@ -3,9 +3,21 @@
 Of what an encoder gives only the picture passes: some sign it, or add what nobody asked for.
 """
 
+from typing import Protocol
+
 from firmware.core.frames import Packet, Redacted, RedactedFrame
 from firmware.core.nal import picture_alone
 from firmware.ports import Encoder
+
+
+class Rendition(Protocol):
+    """Makes something of every redacted frame; `encode` runs in the release thread."""
+
+    name: str
+
+    def encode(self, frame: RedactedFrame) -> Packet[Redacted] | None:
+        """Take one frame, and return its packet where there is one."""
+        ...
 
 
 class RedactedRendition:

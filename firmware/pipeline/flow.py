@@ -17,7 +17,7 @@ from firmware.core.frames import Verdict
 from firmware.core.policy import TIMING, Policy
 from firmware.pipeline.capture import Capture
 from firmware.pipeline.detect import OUTLET, Detect
-from firmware.pipeline.encode import RedactedRendition
+from firmware.pipeline.encode import Rendition
 from firmware.pipeline.mailbox import Mailbox
 from firmware.pipeline.release import Release, Told
 from firmware.pipeline.view import Cutter
@@ -59,7 +59,7 @@ class Flow:
         self,
         camera: Camera,
         detects: Sequence[Detect],
-        renditions: Sequence[RedactedRendition],
+        renditions: Sequence[Rendition],
         released: Told,
         policy: Policy,
         clock: Clock,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from firmware.core.frames import Judgement, Released
 from firmware.core.policy import Timing
 from firmware.core.raw import RawFrame
-from firmware.pipeline.encode import RedactedRendition
+from firmware.pipeline.encode import Rendition
 from firmware.pipeline.hold import Hold
 from firmware.pipeline.mailbox import Mailbox
 from firmware.pipeline.mask import Masker
@@ -26,7 +26,7 @@ class Release:
 
     def __init__(
         self,
-        renditions: Sequence[RedactedRendition],
+        renditions: Sequence[Rendition],
         released: Told,
         witness: Witness,
         timing: Timing,

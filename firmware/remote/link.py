@@ -1,19 +1,44 @@
 """What a camera says and hears at its broker: the one place where topics meet what they are about."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from firmware.access.change import GovernedSettings
+from firmware.audit import Audit
 from firmware.config.settings import Settings
+from firmware.errors import VeilcamError
+from firmware.ports import Clock, Updates
+from firmware.remote.actions import Offered, offer_all
 from firmware.remote.broker import Broker
+from firmware.remote.commands import Commands
 from firmware.remote.desired import Desired
 from firmware.remote.outbox import Outbox
 from firmware.remote.service import RemoteService
+from firmware.remote.topics import UPDATE_STATUS
+
+UPDATES_S = 5.0
+"""How often the broker is told how updates stand, where that has changed."""
 
 NAMED_BY = ("mqtt", "mqtt_ca")
 """Settings that say which broker it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What the link is about."""
+
+    state: Path
+    remote: RemoteService
+    settings: GovernedSettings
+    audit: Audit
+    clock: Clock
+    healthy: Callable[[], Awaitable[bool]]
+    """Says whether the camera works and is reached at its own address."""
+    offered: Offered
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +47,44 @@ class Link:
 
     broker: Broker
     desired: Desired
+    commands: Commands
+    updates: Updates
 
     async def run(self) -> None:
         """Keep it until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.broker.run())
             tasks.create_task(self.desired.run())
+            tasks.create_task(self.commands.run())
+            tasks.create_task(self._tell_updates())
+
+    async def _tell_updates(self) -> None:
+        """Have the broker retain how updates stand."""
+        while True:
+            with suppress(VeilcamError):
+                told = await asyncio.to_thread(self.updates.status)
+                self.broker.keep(UPDATE_STATUS, json.dumps(told).encode())
+            await asyncio.sleep(UPDATES_S)
 
 
-async def open_link(
-    state: Path,
-    remote: RemoteService,
-    settings: GovernedSettings,
-    healthy: Callable[[], Awaitable[bool]],
-) -> Link:
-    """Return the camera's side of the connection, ready to run; raises OutputError, OSError.
+async def open_link(camera: Camera) -> Link:
+    """Return the camera's side of the connection, ready to run; raises OutputError, OSError."""
+    link = await asyncio.to_thread(_opened, camera)
+    _follow(camera, link.broker)
+    offer_all(link.commands, camera.offered)
+    return link
 
-    `healthy` says whether the camera works and is reached at its own address.
-    """
-    broker = Broker(remote.device, await asyncio.to_thread(Outbox, state), remote.options)
+
+def _opened(camera: Camera) -> Link:
+    broker = Broker(camera.remote.device, Outbox(camera.state), camera.remote.options)
+    desired = Desired(camera.state, camera.settings, broker, camera.healthy)
+    commands = Commands(camera.state, broker, camera.settings, camera.audit, camera.clock)
+    return Link(broker, desired, commands, camera.offered.updates)
+
+
+def _follow(camera: Camera, broker: Broker) -> None:
+    """Have the connection made anew where the settings name another broker, and its state known."""
+    remote, settings = camera.remote, camera.settings
     remote.changed = broker.moved
     remote.connection = lambda: {
         "up": broker.is_up,
@@ -58,4 +102,3 @@ async def open_link(
         before = told
 
     settings.watch(changed)
-    return Link(broker, await asyncio.to_thread(Desired, state, settings, broker, healthy))

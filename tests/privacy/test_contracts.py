@@ -20,7 +20,26 @@ WEB = "Web and media packages live in the stream only"
 SET_UP = "Set-up converts models and runs none"
 KEYS = "Keys are access's alone"
 UPDATE = "The update agent handles no web and no pixels"
-ALL = {ROOMS, FORMAT_ALONE, FORMAT_KNOWN, RAW, DRIVERS, HARDWARE, WEB, SET_UP, KEYS, UPDATE}
+BROKER = "Brokers are the remote room's alone"
+TOKEN = "Only one module talks to tokens, and only authors' verbs need it"
+AUTHOR = "A camera signs nothing as an author"
+BUS = "Only RAUC's boot control talks to the message bus"
+ALL = {
+    ROOMS,
+    FORMAT_ALONE,
+    FORMAT_KNOWN,
+    RAW,
+    DRIVERS,
+    HARDWARE,
+    WEB,
+    SET_UP,
+    KEYS,
+    UPDATE,
+    BROKER,
+    TOKEN,
+    AUTHOR,
+    BUS,
+}
 
 CASES = {
     "a new room that holds raw pictures and runs models": (
@@ -43,6 +62,9 @@ CASES = {
     "a camera room of the web": ({"firmware/pipeline/sneaky.py": "import aiohttp"}, {HARDWARE}),
     "a stream that runs models": ({"firmware/stream/sneaky.py": "import onnxruntime"}, {WEB}),
     "an update agent that knows the web": ({"firmware/update/sneaky.py": "import aiohttp"}, {UPDATE}),
+    "a broker's room that knows the web": ({"firmware/remote/sneaky.py": "import aiohttp"}, {BROKER}),
+    "an update agent on the message bus": ({"firmware/update/sneaky.py": "import jeepney"}, {BUS}),
+    "an update agent that uses a token": ({"firmware/update/sneaky.py": "import pkcs11"}, {TOKEN}),
     "a set-up that runs models": ({"firmware/provision/sneaky.py": "import onnxruntime"}, {SET_UP}),
     "an access that knows the web": ({"firmware/access/sneaky.py": "import aiohttp"}, {KEYS}),
     "a configuration that handles keys": ({"firmware/config/sneaky.py": "import cryptography"}, {HARDWARE}),
