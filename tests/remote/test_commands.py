@@ -104,7 +104,7 @@ async def test_a_command_that_a_restart_came_into_is_not_tried_again(tmp_path: P
         allowed = (*made.desk.settings().mqtt_commands, "snapshot")
         made.commands._settings = lambda: made.desk.settings().model_copy(update={"mqtt_commands": allowed})
         await made.ask("snapshot")
-        await until(lambda: made.commands._asked.empty())
+        await until(made.commands._asked.empty)
     async with asked(tmp_path) as again:
         await again.ask("snapshot")
         (told,) = await again.answers()
