@@ -53,7 +53,7 @@ class Trial:
             before = await asyncio.to_thread(self._updates.status)
             record = await self._noted(self._updates.begun, before)
             if record["phase"] != Phase.TRIAL.value:
-                if record["recall"] is None and self._updates.trusts():
+                if record["recall"] is None and await asyncio.to_thread(self._updates.trusts):
                     await asyncio.to_thread(self._updates.show, await _measured(shows))
                 return
         except VeilcamError as exc:

@@ -389,3 +389,12 @@ def check_after_cut(board: Board, bundle: bytes) -> None:
     assert board.start() in (old, "version 2")
     assert again.now.floor.counter >= floor
     assert not list(board.state.rglob(".part-*"))
+
+
+def test_the_counter_counts_whatever_a_version_is_called(board: Board) -> None:
+    """C05."""
+    board.update(2)
+    board.agent().install(io.BytesIO(board.bundle(3, version="0.9")))
+    assert board.start() == "version 3"
+    board.confirm()
+    assert board.agent().now.floor.counter == 3

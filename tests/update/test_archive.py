@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware.update.archive import compare, unpack_tar
+from firmware.update.archive import MOST_ENTRIES, compare, unpack_tar
 from firmware.update.boot.directory import DirectorySlots
 from ota.author import pack
 from ota.errors import Code, UpdateRefused
+from tests.ota.test_metadata import refused
 from tests.update.boot.boards import put
 
 
@@ -122,3 +123,28 @@ def test_e19_what_runs_is_never_removed(tmp_path: Path) -> None:
     assert slots.keep({three}) == []
     assert slots.keep(set()) == [three]
     assert (slots.confirmed(), slots.on_trial()) == (one, two)
+
+
+def test_more_entries_than_an_update_has_are_refused(tmp_path: Path) -> None:
+    """E11."""
+    path = tmp_path / "many.tar"
+    with tarfile.open(path, "w") as tar:
+        for number in range(MOST_ENTRIES + 1):
+            tar.addfile(tarfile.TarInfo(f"{number:06d}"))
+    (tmp_path / "target").mkdir()
+    refused(Code.MALFORMED, lambda: unpack_tar(path, tmp_path / "target", 1 << 20))
+
+
+@pytest.mark.parametrize(
+    "headers", [{"path": "../outside"}, {"path": "/outside"}, {"size": str(1 << 40)}, {"size": "-1"}]
+)
+def test_a_header_that_overrides_another_is_held_to_the_same(tmp_path: Path, headers: dict[str, str]) -> None:
+    """E14."""
+    path, target = tmp_path / "pax.tar", tmp_path / "target"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("plain")
+        info.size, info.pax_headers = 4, headers
+        tar.addfile(info, io.BytesIO(b"abcd"))
+    target.mkdir()
+    refused(Code.MALFORMED, lambda: unpack_tar(path, target, 1 << 20))
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["pax.tar", "target"]
