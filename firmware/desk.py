@@ -89,7 +89,7 @@ def _open(
     log_in = LogIn(people, sessions, passkeys, audit, clock)
     grants = Grants(settings, sessions, audit, clock)
     updates = UpdateService(state, identity, ownership, board, clock)
-    remote = RemoteService(state, identity.fingerprint, settings, clock)
+    remote = RemoteService(state, identity, settings, clock)
     remote.settle()
     routes = (
         Claim(ownership, people, audit),

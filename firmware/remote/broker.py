@@ -15,7 +15,7 @@ import secrets
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -51,6 +51,8 @@ class BrokerOptions:
     authority: Path | None
     certificate: Path
     key: Path
+    password: str = field(default="", repr=False)
+    """Of the key's file, where it is encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +286,8 @@ def _answering(correlation: bytes | None) -> Properties | None:
 def _context(options: BrokerOptions) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=options.authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(options.certificate, options.key)
+    # The callback keeps OpenSSL from asking on the terminal.
+    context.load_cert_chain(options.certificate, options.key, password=lambda: options.password)
     return context
 
 

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -45,7 +46,9 @@ class Enrolled:
 class Enrolment:
     """The client certificate of one state folder; its methods wait for the disk."""
 
-    def __init__(self, state: Path, device: str, clock: Clock) -> None:
+    def __init__(self, state: Path, device: str, clock: Clock, password: str = "") -> None:
+        """Open it; `password` is what keys are encrypted with, where the device's own are, too."""
+        self._password = password.encode() or None
         self._folder = state / FOLDER
         self._device = device
         self._clock = clock
@@ -65,8 +68,9 @@ class Enrolment:
     def request(self) -> str:
         """Return a signing request, PEM, for a key that is made now; raises OutputError."""
         key = ec.generate_private_key(ec.SECP256R1())
+        locked = NoEncryption() if self._password is None else BestAvailableEncryption(self._password)
         with written(self._folder / WANTED, private=True) as part:
-            part.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+            part.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._device)])
         made = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
         return made.public_bytes(Encoding.PEM).decode()
@@ -105,14 +109,14 @@ class Enrolment:
             return
         try:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
-            if _public_of(wanted) == certificate.public_key():
+            if self._public_of(wanted) == certificate.public_key():
                 wanted.replace(self._folder / KEY)
-        except (OSError, ValueError):
+        except (OSError, ValueError, IdentityDamaged):
             return
 
     def _require(self, certificate: x509.Certificate, key: Path) -> None:
         """Raise ConfigError where a certificate is not what was asked for."""
-        if certificate.public_key() != _public_of(key):
+        if certificate.public_key() != self._public_of(key):
             raise ConfigError("that certificate is for another key; have the newest request signed")
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if [one.value for one in names] != [self._device]:
@@ -127,9 +131,11 @@ class Enrolment:
         if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
             raise ConfigError("that certificate is not for a client; sign it with clientAuth")
 
-
-def _public_of(path: Path) -> object:
-    key = load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{path}: a key of another kind")
-    return key.public_key()
+    def _public_of(self, path: Path) -> object:
+        try:
+            key = load_pem_private_key(path.read_bytes(), self._password)
+        except (OSError, ValueError, TypeError) as exc:
+            raise IdentityDamaged(f"{path}: cannot be read: {exc}; make a new request") from exc
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise IdentityDamaged(f"{path}: is a key of another kind; make a new request")
+        return key.public_key()

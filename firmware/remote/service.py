@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from firmware.access.identity import Identity
 from firmware.config.settings import Settings
 from firmware.ports import Clock
 from firmware.remote.broker import BrokerOptions, NotReady
@@ -13,10 +14,13 @@ from firmware.remote.topics import device_of
 class RemoteService:
     """The broker of one camera; its methods wait for the disk and raise ConfigError, OutputError."""
 
-    def __init__(self, state: Path, fingerprint: str, settings: Callable[[], Settings], clock: Clock) -> None:
-        self.device = device_of(fingerprint)
+    def __init__(
+        self, state: Path, identity: Identity, settings: Callable[[], Settings], clock: Clock
+    ) -> None:
+        self.device = device_of(identity.fingerprint)
+        self._password = identity.tls.password
         self._settings = settings
-        self._enrolment = Enrolment(state, self.device, clock)
+        self._enrolment = Enrolment(state, self.device, clock, self._password)
         self.connection: Callable[[], dict[str, object]] = lambda: {"up": False, "why": "the camera is off"}
         """How the connection is; whoever keeps one says it."""
         self.changed: Callable[[], None] = lambda: None
@@ -58,7 +62,9 @@ class RemoteService:
             raise NotReady("there is no certificate for it: veilcam remote request")
         host, _, port = settings.mqtt.rpartition(":")
         authority = settings.mqtt_ca
-        return BrokerOptions(host.strip("[]"), int(port), authority, enrolled.certificate, enrolled.key)
+        return BrokerOptions(
+            host.strip("[]"), int(port), authority, enrolled.certificate, enrolled.key, self._password
+        )
 
 
 def _told(enrolled: Enrolled) -> dict[str, object]:

@@ -95,6 +95,14 @@ def test_a_power_cut_between_certificate_and_key_is_mended(tmp_path: Path, autho
     assert ((folder / KEY).read_bytes(), (folder / WANTED).exists()) == (new_key, False)
 
 
+def test_a_key_is_encrypted_where_the_devices_own_are(tmp_path: Path, authority: Authority) -> None:
+    made = Enrolment(tmp_path, DEVICE, SystemClock(), "a secret of the TPM")
+    made.install(authority.sign(DEVICE, key_of(made.request())))
+    assert b"ENCRYPTED" in (tmp_path / FOLDER / KEY).read_bytes()
+    with pytest.raises(IdentityDamaged, match="make a new request"):
+        Enrolment(tmp_path, DEVICE, SystemClock()).install((tmp_path / FOLDER / CERTIFICATE).read_bytes())
+
+
 def test_a_damaged_certificate_is_told(tmp_path: Path, authority: Authority) -> None:
     made = enrolled(tmp_path, authority)
     (tmp_path / FOLDER / CERTIFICATE).write_bytes(b"damaged")

@@ -1,19 +1,29 @@
 """Section D of the update cases: servers that break off, lie, and splice."""
 
 import io
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from firmware.access.identity import open_identity
+from firmware.access.owner import Ownership
+from firmware.errors import UpdateError
+from firmware.ports import SystemClock
 from firmware.update import fetch
+from firmware.update.device import Board as Boots
+from firmware.update.device import update_agent
 from firmware.update.fetch import ATTEMPTS, RemoteBundle
+from firmware.update.service import UpdateService
 from ota.errors import Code
 from tests.ota.test_metadata import refused
-from tests.update.test_agent import Board, board
+from tests.remote.pki import Authority
+from tests.update.test_agent import Board, board, cut_off, told_of
 
 CONTENT = bytes(range(256)) * 4096
 """One MiB."""
@@ -55,7 +65,7 @@ class Server:
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[str]:
+def serving(server: Server, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             server.answer(self)
@@ -65,10 +75,12 @@ def serving(server: Server) -> Iterator[str]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        if tls is not None:
+            http.socket = tls.wrap_socket(http.socket, server_side=True)
         thread = threading.Thread(target=http.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{http.server_port}/update.vup?x=1"
+            yield f"http{'' if tls is None else 's'}://127.0.0.1:{http.server_port}/update.vup?x=1"
         finally:
             http.shutdown()
             thread.join(5)
@@ -195,3 +207,50 @@ def test_d13_other_bytes_for_the_rest_are_found_out(board: Board) -> None:
     with serving(server) as url, RemoteBundle(url) as file:
         refused(Code.CORRUPT, lambda: board.agent().install(file))
     assert board.start() == "version 1"
+
+
+def test_a_server_that_is_not_who_it_should_be_is_not_read(tmp_path: Path) -> None:
+    """D11."""
+    authority, stranger = Authority(tmp_path / "ours"), Authority(tmp_path / "another", "another")
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    pair = authority.issue("server", server=True)
+    theirs.load_cert_chain(pair.certificate, pair.key)
+    with serving(Server(), theirs) as url:
+        for believed in (None, stranger.certificate):
+            context = None if believed is None else ssl.create_default_context(cafile=believed)
+            with RemoteBundle(url, context) as file:
+                assert "certificate verify failed" in refused(
+                    Code.UNAVAILABLE, lambda file=file: file.read(1)
+                )
+        elsewhere = url.replace("127.0.0.1", "127.0.0.2")
+        with RemoteBundle(elsewhere, ssl.create_default_context(cafile=authority.certificate)) as file:
+            refused(Code.UNAVAILABLE, lambda: file.read(1))
+        with RemoteBundle(url, ssl.create_default_context(cafile=authority.certificate)) as file:
+            assert file.read(5) == CONTENT[:5]
+
+
+def test_two_at_once_are_one_and_a_refusal(board: Board) -> None:
+    """D12."""
+    identity, clock = open_identity(board.state), SystemClock()
+    updates = UpdateService(
+        board.state, identity, Ownership(board.state, clock), Boots("laptop", "directory"), clock
+    )
+    with update_agent(board.state, identity, Boots("laptop", "directory"), clock):
+        with pytest.raises(UpdateError, match="BUSY"):
+            updates.install(str(board.state / "bundle"), None)
+        assert updates.status()["phase"] == "idle", "to look is not to install"
+
+
+def test_five_power_cuts_in_one_update_and_it_is_taken_all_the_same(board: Board, tmp_path: Path) -> None:
+    """F17."""
+    board.update(1)
+    bundle, folder = board.bundle(2), tmp_path / "told"
+    told_of(board, bundle, folder)
+    cuts = [("write", 4), ("fsync", 2), ("write", 8), ("rename", 2), ("fsync", 6)]
+    for call, at in cuts:
+        assert cut_off(board, "install", folder, call, at), (call, at)
+        assert board.start() == "version 1"
+    assert not cut_off(board, "install", folder, "write", 60_000)
+    assert board.start() == "version 2"
+    board.confirm()
+    assert not list(board.state.rglob(".part-*"))
