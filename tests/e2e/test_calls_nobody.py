@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import base64
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -99,6 +100,8 @@ time.sleep(60)
 UNTOLD = Told()
 OWN_CAMERA = re.compile(r'unix "/proc/self/fd/\d+/control\.sock"')
 """In the folder of `--state`."""
+NAMES = 'unix "/var/run/nscd/socket"'
+"""Where Debian's rauc has the C library look for the names of files' owners, on this machine."""
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +173,7 @@ def prepare_update(verb: str, told: Path, identity: Identity) -> None:
     if verb.startswith("ota rauc"):
         make_rauc_keys(told)
         (told / "images").mkdir()
-        (told / "images" / "root.img").write_bytes(bytes(20_000))
+        (told / "images" / "root.img").write_bytes(os.urandom(20_000))
     if verb == "ota keys publish {told}/repository":
         sign_root(waits, read_key(told / "root-1.pem"))
     pack(told / "version", plain)
@@ -211,6 +214,8 @@ def test_a_verb_calls_nobody_and_leaves_nothing(
     seen = alone.veilcam(*words, VEILCAM_CACHE=str(cache), **env).seen()
     assert seen.status == 0, seen.output
     others = [call for call in seen.calls if not OWN_CAMERA.fullmatch(call)]
+    if verb.startswith("ota rauc"):
+        others = [call for call in others if call != NAMES]
     assert (others, seen.heard) == ([], [])
     assert seen.strange_files(Told((out, told, cache))) == []
 
