@@ -132,6 +132,7 @@ def test_a05_a_key_of_another_kind_whose_scheme_fits_is_believed(shop: Workshop)
         (("ecdsa", "ed25519"), ED25519.public_key().public_bytes_raw().hex(), ED25519.sign, Code.MALFORMED),
         (("ed25519", "none"), ED25519.public_key().public_bytes_raw().hex(), ED25519.sign, Code.MALFORMED),
     ],
+    ids=range(8),
 )
 def test_a05_a_scheme_that_does_not_fit_its_key(
     shop: Workshop, kind: tuple[str, str], public: str, sign: Callable[[bytes], bytes], code: Code
