@@ -40,6 +40,8 @@ def unpack_tar(path: Path, folder: Path, limit: int) -> int:
                 if left < 0:
                     raise UpdateRefused(Code.MALFORMED, "the archive is larger than what was signed")
                 _write(tar, entry, folder / name, name)
+    except (FileNotFoundError, FileExistsError, NotADirectoryError) as exc:
+        raise UpdateRefused(Code.MALFORMED, f"an entry lies in no folder of its own: {exc}") from exc
     except (tarfile.TarError, UnicodeError, ValueError, EOFError) as exc:
         raise UpdateRefused(Code.MALFORMED, f"the archive cannot be read: {exc}") from exc
     return len(seen)

@@ -52,6 +52,8 @@ BAD = {
     "E10 too long": [entry("a" * 300)],
     "E10 too deep": [entry("/".join("a" * 600))],
     "E10 another system's": [entry("a\\b")],
+    "a file in no folder": [entry("bin/run")],
+    "a file in a file": [entry("bin"), entry("bin/run")],
     "E13 larger than signed": [entry("a", content=b"x" * 2000)],
 }
 
