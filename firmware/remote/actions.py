@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 LOCKED = {"hide": "people", "viewing": "login", "raw": "never"}
 """The most private values of what can be seen."""
 WHO = "broker"
+PICTURE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,12 @@ def offer_all(commands: Commands, offered: Offered) -> None:
 
     async def snapshot(args: Mapping[str, object]) -> Outcome:
         _require(args)
-        return Outcome({"jpeg": base64.b64encode(await offered.picture()).decode()})
+        try:
+            async with asyncio.timeout(PICTURE_S):
+                picture = await offered.picture()
+        except (TimeoutError, ValueError) as exc:
+            raise CommandRefused("no picture comes; see how the camera is") from exc
+        return Outcome({"jpeg": base64.b64encode(picture).decode()})
 
     async def support(args: Mapping[str, object]) -> Outcome:
         _require(args)

@@ -20,6 +20,7 @@ from firmware.core.frames import RedactedFrame, Verdict
 from firmware.desk import Desk, open_desk
 from firmware.pipeline.snapshot import MOST_BYTES, Snapshots
 from firmware.ports import SystemClock
+from firmware.remote import actions
 from firmware.remote.actions import Offered, offer_all
 from firmware.remote.broker import Broker, Incoming
 from firmware.remote.commands import MOST_KEPT, Commands
@@ -110,6 +111,18 @@ async def test_a_command_that_a_restart_came_into_is_not_tried_again(tmp_path: P
         (told,) = await again.answers()
         assert told["state"] == "failed"
         assert "started again meanwhile" in str(told["reason"])
+
+
+async def test_a_picture_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "PICTURE_S", 0.1)
+    async with asked(tmp_path) as made:
+        allowed = made.desk.settings().model_copy(update={"mqtt_commands": ("snapshot",)})
+        made.commands._settings = lambda: allowed
+        await made.ask("snapshot")
+        (told,) = await made.answers()
+        assert (told["state"], "no picture comes" in str(told["reason"])) == ("refused", True)
 
 
 async def test_only_what_the_owner_allows_is_done(tmp_path: Path) -> None:
