@@ -46,12 +46,7 @@ def offer_all(commands: Commands, offered: Offered) -> None:
 
     async def snapshot(args: Mapping[str, object]) -> Outcome:
         _require(args)
-        try:
-            async with asyncio.timeout(PICTURE_S):
-                picture = await offered.picture()
-        except (TimeoutError, ValueError) as exc:
-            raise CommandRefused("no picture comes; see how the camera is") from exc
-        return Outcome({"jpeg": base64.b64encode(picture).decode()})
+        return Outcome({"jpeg": base64.b64encode(await _next(offered.picture)).decode()})
 
     async def support(args: Mapping[str, object]) -> Outcome:
         _require(args)
@@ -76,6 +71,15 @@ def offer_all(commands: Commands, offered: Offered) -> None:
 
     for action in (identify, restart, snapshot, support, lockdown, update):
         commands.offer(action.__name__, action)
+
+
+async def _next(picture: Callable[[], Awaitable[bytes]]) -> bytes:
+    """Return a picture that comes in time; raises CommandRefused."""
+    try:
+        async with asyncio.timeout(PICTURE_S):
+            return await picture()
+    except (TimeoutError, ValueError) as exc:
+        raise CommandRefused("no picture comes; see how the camera is") from exc
 
 
 def _require(args: Mapping[str, object], *known: str) -> None:
