@@ -212,6 +212,23 @@ async def test_who_is_not_let_in_is_told_why(mosquitto: Mosquitto, tmp_path: Pat
     gc.collect()
 
 
+async def test_a_revoked_camera_is_not_let_in_again_and_a_rotated_one_is(tmp_path: Path) -> None:
+    """A connection that is up stays so until the broker is started again: the list is read for new ones."""
+    with running(tmp_path) as own:
+        told = await asyncio.to_thread(options, own)
+        broker = Broker(DEVICE, await box(tmp_path / "state"), lambda: told)
+        async with connected(broker):
+            await asyncio.to_thread(own.authority.revoke, told.certificate)
+            await asyncio.to_thread(own.stop)
+            await asyncio.to_thread(own.start)
+            await until(lambda: not broker.is_up)
+            await asyncio.sleep(1)
+            assert (broker.is_up, broker.connections) == (False, 1)
+            told = await asyncio.to_thread(options, own)
+            broker.moved()
+            await until(lambda: broker.is_up)
+
+
 async def test_without_a_broker_it_waits_and_takes_one_up_when_it_is_named(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
