@@ -99,8 +99,7 @@ async def run_camera(options: RunOptions, ready: Callable[[Ready], None]) -> Non
 
 
 async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
-    stop = _stop_asked()
-    clock = SystemClock()
+    stop, clock = _stop_asked(), SystemClock()
     profile, listen = options.profile, read_listen(options.listen)
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
