@@ -20,10 +20,14 @@ class Count:
     def __init__(self, camera: CameraInfo, clock: Clock) -> None:
         self._width, self._height = camera.width, camera.height
         self._clock = clock
+        self._used: tuple[Sequence[Zone], Sequence[Line], int] | None = None
         self.use((), (), 1)
 
     def use(self, zones: Sequence[Zone], lines: Sequence[Line], least: int) -> None:
-        """Count in other zones and over other lines; what was counted in this window is thrown away."""
+        """Count in these zones and over these lines; where they are others, the window begins anew."""
+        if (zones, lines, least) == self._used:
+            return
+        self._used = (zones, lines, least)
         self._active = bool(zones or lines)
         self._counting = Counting(zones, lines, least, self._clock.monotonic_ns())
 

@@ -16,6 +16,7 @@ from firmware.remote.actions import Offered, offer_all
 from firmware.remote.broker import Broker
 from firmware.remote.commands import Commands
 from firmware.remote.desired import Desired
+from firmware.remote.events import Events, Facts
 from firmware.remote.outbox import Outbox
 from firmware.remote.service import RemoteService
 from firmware.remote.topics import UPDATE_STATUS
@@ -39,6 +40,7 @@ class Camera:
     healthy: Callable[[], Awaitable[bool]]
     """Says whether the camera works and is reached at its own address."""
     offered: Offered
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Link:
     desired: Desired
     commands: Commands
     updates: Updates
+    events: Events
 
     async def run(self) -> None:
         """Keep it until cancelled."""
@@ -57,6 +60,7 @@ class Link:
             tasks.create_task(self.desired.run())
             tasks.create_task(self.commands.run())
             tasks.create_task(self._tell_updates())
+            tasks.create_task(self.events.run())
 
     async def _tell_updates(self) -> None:
         """Have the broker retain how updates stand."""
@@ -79,7 +83,8 @@ def _opened(camera: Camera) -> Link:
     broker = Broker(camera.remote.device, Outbox(camera.state), camera.remote.options)
     desired = Desired(camera.state, camera.settings, broker, camera.healthy)
     commands = Commands(camera.state, broker, camera.settings, camera.audit, camera.clock)
-    return Link(broker, desired, commands, camera.offered.updates)
+    events = Events(broker, camera.facts, camera.settings, camera.clock)
+    return Link(broker, desired, commands, camera.offered.updates, events)
 
 
 def _follow(camera: Camera, broker: Broker) -> None:
