@@ -131,6 +131,11 @@ class Settings(Strict):
         title="Certificate of the syslog receiver",
         description="PEM file of who has to have signed its certificate; the machine's own list else.",
     )
+    home_assistant: bool = Field(
+        default=False,
+        title="Home Assistant",
+        description="Announce the camera to a Home Assistant at the same broker (MQTT discovery).",
+    )
     zones: ManyZones = Field(
         default=(),
         title="Zones",

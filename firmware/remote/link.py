@@ -17,6 +17,7 @@ from firmware.remote.broker import Broker
 from firmware.remote.commands import Commands
 from firmware.remote.desired import Desired
 from firmware.remote.events import Events, Facts
+from firmware.remote.home_assistant import announce
 from firmware.remote.outbox import Outbox
 from firmware.remote.service import RemoteService
 from firmware.remote.topics import UPDATE_STATUS
@@ -75,6 +76,7 @@ async def open_link(camera: Camera) -> Link:
     """Return the camera's side of the connection, ready to run; raises OutputError, OSError."""
     link = await asyncio.to_thread(_opened, camera)
     _follow(camera, link.broker)
+    camera.settings.watch(announce(link.broker, camera.settings()))
     offer_all(link.commands, camera.offered)
     return link
 

@@ -57,7 +57,7 @@ def test_no_key_lacks_a_title_a_description_or_a_rule() -> None:
         ({"zones": (ZONE,), "lines": (LINE,)}, {}, []),
         ({"lines": (LINE,)}, {"lines": (LINE | {"end": (0.5, 0.9)},)}, ["lines"]),
         ({"least_count": 3}, {"least_count": 2}, ["least_count"]),
-        ({"least_count": 3}, {"least_count": 5}, []),
+        ({"least_count": 3}, {"least_count": 5, "home_assistant": True}, []),
         ({}, {"max_viewers": 200, "contact": "me", "host_names": ("x",), "ice_addresses": "loopback"}, []),
     ],
 )
