@@ -91,6 +91,7 @@ class Broker:
         self._outbox = outbox
         self._writes = asyncio.Lock()
         self._kept: dict[str, bytes] = {}
+        """By name; one that begins with a slash is a whole topic."""
         self._unsent: set[str] = set()
         self._news: dict[str, bytes] = {}
         self._handlers: dict[str, Handler] = {}
@@ -120,14 +121,14 @@ class Broker:
 
     def keep(self, name: str, payload: bytes) -> None:
         """Have the newest value of something retained by the broker; what is as before is not sent again."""
-        self.keep_at(below(self.device, name), payload)
+        if self._kept.get(name) != payload:
+            self._kept[name] = payload
+            self._unsent.add(name)
+            self._wake.set()
 
     def keep_at(self, topic: str, payload: bytes) -> None:
-        """Have the same of a whole topic, which may be another program's; nothing takes it away."""
-        if self._kept.get(topic) != payload:
-            self._kept[topic] = payload
-            self._unsent.add(topic)
-            self._wake.set()
+        """Have the same of a whole topic that is not below the camera's own; empty takes it back."""
+        self.keep(f"/{topic}", payload)
 
     def tell(self, name: str, payload: bytes) -> None:
         """Have a message sent if the broker has us, and else never; of one topic's the newest is sent."""
@@ -243,12 +244,13 @@ class Broker:
         while True:
             self._wake.clear()
             while self._unsent:
-                topic = self._unsent.pop()
-                payload = self._kept[topic]
+                name = self._unsent.pop()
+                payload = self._kept[name]
+                topic = name[1:] if name.startswith("/") else below(self.device, name)
                 await client.publish(topic, payload, qos=1, retain=True)
-                if not payload and self._kept[topic] == payload:
+                if not payload and self._kept[name] == payload:
                     # The broker has forgotten it, and so may we.
-                    del self._kept[topic]
+                    del self._kept[name]
             while self._news:
                 name, payload = self._news.popitem()
                 await client.publish(below(self.device, name), payload, qos=1)
