@@ -26,6 +26,7 @@ from firmware.drivers.camera_scene import SceneCamera
 from firmware.errors import VeilcamError, first_error
 from firmware.fanout import Fanout
 from firmware.health import Notifier, Pulse, beat
+from firmware.pipeline.count import Count
 from firmware.pipeline.detect import Detect, LookOptions
 from firmware.pipeline.encode import RedactedRendition
 from firmware.pipeline.flow import Flow
@@ -33,8 +34,10 @@ from firmware.pipeline.known import KnownFace
 from firmware.pipeline.raw import RawRendition
 from firmware.pipeline.recall import FPS, HEIGHT, WIDTH, measure_recall
 from firmware.pipeline.snapshot import Snapshots
+from firmware.pipeline.tamper import Tamper
 from firmware.ports import CameraInfo, Clock, SystemClock
 from firmware.remote.actions import Offered
+from firmware.remote.events import Facts
 from firmware.remote.link import Camera, open_link
 from firmware.remote.syslog import check_authority, syslog_of
 from firmware.state import own
@@ -80,6 +83,16 @@ class Ready:
     claim_code: str | None = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the broker hears of: the flow, its camera, how it is, whether somebody sees the raw picture."""
+
+    flow: Flow
+    info: CameraInfo
+    status: StatusSource
+    raw: Callable[[], bool]
+
+
 class _StopAskedError(Exception):
     """Somebody asked the process to end."""
 
@@ -99,8 +112,7 @@ async def run_camera(options: RunOptions, ready: Callable[[Ready], None]) -> Non
 
 
 async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
-    stop = _stop_asked()
-    clock = SystemClock()
+    stop, clock = _stop_asked(), SystemClock()
     profile, listen = options.profile, read_listen(options.listen)
     async with AsyncExitStack() as parts:
         parts.enter_context(own(options.state))
@@ -162,7 +174,8 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         works = partial(_works, status, served.url)
         about = partial(_about, desk, profile, status)
         offered = Offered(settings, desk.updates, about, snapshots.take, stop.set)
-        tasks.create_task(_linked(options.state, desk, clock, works, offered))
+        observed = Observed(flow, info, status, lambda: len(seen.raw_viewers) > 0)
+        tasks.create_task(_linked(options.state, desk, clock, works, offered, observed))
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
         ready(Ready(served, detectors, await asyncio.to_thread(desk.ownership.first_code)))
@@ -254,11 +267,37 @@ def _about(desk: Desk, profile: Profile, status: StatusSource) -> dict[str, obje
 
 
 async def _linked(
-    state: Path, desk: Desk, clock: Clock, works: Callable[[], Awaitable[bool]], offered: Offered
+    state: Path,
+    desk: Desk,
+    clock: Clock,
+    works: Callable[[], Awaitable[bool]],
+    offered: Offered,
+    observed: Observed,
 ) -> None:
-    """Keep the connection to the broker, where the settings name one."""
-    camera = Camera(state, desk.remote, desk.settings, desk.audit, clock, works, offered)
-    await (await open_link(camera)).run()
+    """Keep the connection to the broker, where the settings name one, and watch what it is to hear."""
+    tamper, count = Tamper(observed.flow), _counted(observed, desk.settings, clock)
+    raw, told = observed.raw, lambda: tamper.told
+    keys = desk.identity.keys
+    facts = Facts(observed.status, raw, told, count.window, desk.updates, state, desk.audit, keys)
+    camera = Camera(state, desk.remote, desk.settings, desk.audit, clock, works, offered, facts)
+    link = await open_link(camera)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(tamper.run())
+        tasks.create_task(link.run())
+
+
+def _counted(observed: Observed, settings: GovernedSettings, clock: Clock) -> Count:
+    """Return the counts of the flow, as the settings have them from now on."""
+    count = Count(observed.info, clock)
+
+    def use(told: Settings) -> None:
+        zones, lines = [one.place() for one in told.zones], [one.place() for one in told.lines]
+        count.use(zones, lines, told.least_count)
+
+    use(settings())
+    settings.watch(use)
+    observed.flow.watch(count.saw)
+    return count
 
 
 async def _works(status: StatusSource, url: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from firmware.config.areas import ManyLines, ManyZones
 from firmware.config.hours import require_hours
 from firmware.config.strict import Strict, explain, read_toml
 from firmware.core.policy import PEOPLE, POLICIES, TIMING
@@ -129,6 +130,28 @@ class Settings(Strict):
         default=None,
         title="Certificate of the syslog receiver",
         description="PEM file of who has to have signed its certificate; the machine's own list else.",
+    )
+    home_assistant: bool = Field(
+        default=False,
+        title="Home Assistant",
+        description="Announce the camera to a Home Assistant at the same broker (MQTT discovery).",
+    )
+    zones: ManyZones = Field(
+        default=(),
+        title="Zones",
+        description="Parts of the picture in which people are counted, as numbers a minute to the broker.",
+    )
+    lines: ManyLines = Field(
+        default=(),
+        title="Lines",
+        description="Lines over which people are counted by direction, as numbers a minute to the broker.",
+    )
+    least_count: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        title="Smallest count",
+        description="Counts of people from 1 to below this are withheld; 1 withholds none.",
     )
     tls_certificate: Path | None = Field(
         default=None,

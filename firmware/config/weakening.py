@@ -43,6 +43,12 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "mqtt": Weaker.CHANGED,
         "mqtt_ca": Weaker.CHANGED,
         "mqtt_commands": Weaker.ADDED,
+        # It reads what the broker hears anyway.
+        "home_assistant": Weaker.NEVER,
+        # Each asks something more of who passes; one that is moved is another. To take one away asks less.
+        "zones": Weaker.ADDED,
+        "lines": Weaker.ADDED,
+        "least_count": Weaker.LOWER,
         # Whoever keeps the heads is who would notice.
         "audit_syslog": Weaker.REPLACED,
         "audit_syslog_ca": Weaker.REPLACED,

@@ -21,7 +21,7 @@ from firmware.pipeline.encode import Rendition
 from firmware.pipeline.mailbox import Mailbox
 from firmware.pipeline.release import Release, Told
 from firmware.pipeline.view import Cutter
-from firmware.pipeline.witness import Witness
+from firmware.pipeline.witness import Follows, Witness
 from firmware.ports import Camera, Clock
 
 RELEASE = "release"
@@ -87,6 +87,10 @@ class Flow:
     def use(self, policy: Policy) -> None:
         """Hide by another policy from the next frame on."""
         self._witness.use(policy)
+
+    def watch(self, told: Follows) -> None:
+        """Have somebody told of the people that are followed, look by look."""
+        self._witness.watch(told)
 
     def keep(self, frames: int) -> None:
         """Hold back at least so many frames from the next one on."""

@@ -6,8 +6,9 @@ or late makes the frame blind, whatever the others saw.
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from firmware.core.frames import Detection, Judgement, Kind, Verdict
 from firmware.core.moment import Moment
@@ -23,6 +24,9 @@ NO_TIME = "the camera's clock contradicts the arrival of its frames"
 TOO_MANY = "more people than can be followed"
 OVERTAKEN = "a detector's answer came after it had been given up"
 NONSENSE = "a detector's answer makes no sense"
+
+COUNTED = (Kind.PERSON, Kind.HEAD, Kind.FACE)
+"""By which people are counted: the first that any source finds."""
 
 FURTHEST = 2.0**17
 """Pixels from the picture's corner beyond which nothing can be; the largest picture is 7680 wide."""
@@ -77,6 +81,10 @@ class Followed:
     after: Tracker = field(default=Tracker(TIMING))
 
 
+Follows: TypeAlias = Callable[[Kind, Moment, Tracker], None]
+"""Is told of a look's kind, moment and tracks, on the loop; must not wait."""
+
+
 class Witness:
     """Judges frames; blind until every source has looked, and again whenever one that is needed fails."""
 
@@ -87,6 +95,7 @@ class Witness:
         self._sources = {name: Source(finds, Tracker(timing)) for name, finds in sources.items()}
         self._judged: Moment | None = None
         self._verdict_reason = ""
+        self._counted: tuple[Source, Kind, Follows] | None = None
         self.use(policy)
 
     def use(self, policy: Policy) -> None:
@@ -97,6 +106,11 @@ class Witness:
         self._policy = policy
         self._digest = policy.digest
         self._needed = [source for source in self._sources.values() if source.finds & policy.kinds]
+
+    def watch(self, told: Follows) -> None:
+        """Have somebody told of the people that a source follows; of heads or faces where none finds them."""
+        wanted = ((source, kind) for kind in COUNTED for source in self._sources.values())
+        self._counted = next(((source, kind, told) for source, kind in wanted if kind in source.finds), None)
 
     @property
     def reason(self) -> str:
@@ -139,6 +153,9 @@ class Witness:
             of.looks.clear()
         of.reason, of.lost, of.tracker = "", False, look.after
         of.looks.append(look.moment)
+        if self._counted is not None and self._counted[0] is of:
+            _, kind, told = self._counted
+            told(kind, look.moment, of.tracker)
 
     def _held_ns(self, of: Source, now_ns: int) -> int:
         """Return how far back frames may still be judged by what was seen in them.

@@ -2,9 +2,10 @@
 
     off ─named─▶ connecting ─▶ up ─lost─▶ waiting ─▶ connecting …
 
-While it is up, what is retained is published first (`keep`), then what waits in the outbox, in order; what
-comes in goes to whoever handles its topic, one message after the other. A lost connection is tried again
-after a time drawn evenly from a span that doubles: a fleet whose broker restarts does not come back at once.
+While it is up, what is retained is published first (`keep`), then news that nobody needs later (`tell`), then
+what waits in the outbox, in order; what comes in goes to whoever handles its topic, one message after the
+other. A lost connection is tried again after a time drawn evenly from a span that doubles: a fleet whose
+broker restarts does not come back at once.
 The client acknowledges a message when it has it, not when it has been handled: settings are retained by the
 broker and come again, commands have an id and may be sent again.
 """
@@ -17,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -28,6 +29,8 @@ from firmware.remote.outbox import Outbox, Outgoing
 from firmware.remote.topics import STATUS, below, name_in
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 KEEPALIVE_S = 60
 ANSWER_S = 10.0
@@ -88,7 +91,9 @@ class Broker:
         self._outbox = outbox
         self._writes = asyncio.Lock()
         self._kept: dict[str, bytes] = {}
+        """By name; one that begins with a slash is a whole topic."""
         self._unsent: set[str] = set()
+        self._news: dict[str, bytes] = {}
         self._handlers: dict[str, Handler] = {}
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
@@ -119,6 +124,16 @@ class Broker:
         if self._kept.get(name) != payload:
             self._kept[name] = payload
             self._unsent.add(name)
+            self._wake.set()
+
+    def keep_at(self, topic: str, payload: bytes) -> None:
+        """Have the same of a whole topic that is not below the camera's own; empty takes it back."""
+        self.keep(f"/{topic}", payload)
+
+    def tell(self, name: str, payload: bytes) -> None:
+        """Have a message sent if the broker has us, and else never; of one topic's the newest is sent."""
+        if self._up:
+            self._news[name] = payload
             self._wake.set()
 
     async def send(self, name: str, payload: bytes, correlation: bytes | None = None) -> None:
@@ -153,7 +168,8 @@ class Broker:
                 self._up = False
             span_s = SPAN_S if self.connections > before else min(2 * span_s, LONGEST_SPAN_S)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), secrets.randbelow(round(span_s * 1000)) / 1000)
+                async with asyncio.timeout(secrets.randbelow(round(span_s * 1000)) / 1000):
+                    await self._moved.wait()
 
     async def _connected(self, options: BrokerOptions) -> None:
         """Connect, and stay until the connection is lost or the settings move; raises MqttError, OSError."""
@@ -179,6 +195,7 @@ class Broker:
             self._up = True
             logger.info("the broker %s has us as %s", options.host, self.device)
             self._unsent.update(self._kept)
+            self._news.clear()
             for name in self._handlers:
                 await client.subscribe(below(self.device, name), qos=1)
             await client.publish(below(self.device, STATUS), ONLINE, qos=1, retain=True)
@@ -228,7 +245,15 @@ class Broker:
             self._wake.clear()
             while self._unsent:
                 name = self._unsent.pop()
-                await client.publish(below(self.device, name), self._kept[name], qos=1, retain=True)
+                payload = self._kept[name]
+                topic = name[1:] if name.startswith("/") else below(self.device, name)
+                await client.publish(topic, payload, qos=1, retain=True)
+                if not payload and self._kept[name] == payload:
+                    # The broker has forgotten it, and so may we.
+                    del self._kept[name]
+            while self._news:
+                name, payload = self._news.popitem()
+                await client.publish(below(self.device, name), payload, qos=1)
             while (first := self._outbox.first()) is not None:
                 number, message = first
                 await client.publish(
@@ -248,8 +273,9 @@ class Broker:
 
 
 class _Client(aiomqtt.Client):
-    """Mends two things of aiomqtt 2.5: what a broker does not take is noticed, where it does not read the
-    answer that it awaits; and a connection that comes to nothing is closed.
+    """Mends three things of aiomqtt 2.5: what a broker does not take is noticed, where it does not read the
+    answer that it awaits; a connection that comes to nothing is closed; and who is cancelled ends, also where
+    the answer comes at the same moment (`asyncio.wait_for` of Python 3.11 then goes on as if nothing were).
     """
 
     refused: Callable[[str], None] = staticmethod(lambda why: None)
@@ -260,6 +286,13 @@ class _Client(aiomqtt.Client):
         except BaseException:
             self._client._sock_close()  # noqa: SLF001 - nothing public closes it
             raise
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 - as it is called
+        try:
+            async with asyncio.timeout(self.timeout if timeout is None else timeout):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("Operation timed out") from None
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         if getattr(reason_code, "is_failure", False):

@@ -16,6 +16,8 @@ from firmware.remote.actions import Offered, offer_all
 from firmware.remote.broker import Broker
 from firmware.remote.commands import Commands
 from firmware.remote.desired import Desired
+from firmware.remote.events import Events, Facts
+from firmware.remote.home_assistant import announce
 from firmware.remote.outbox import Outbox
 from firmware.remote.service import RemoteService
 from firmware.remote.topics import UPDATE_STATUS
@@ -39,6 +41,7 @@ class Camera:
     healthy: Callable[[], Awaitable[bool]]
     """Says whether the camera works and is reached at its own address."""
     offered: Offered
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Link:
     desired: Desired
     commands: Commands
     updates: Updates
+    events: Events
 
     async def run(self) -> None:
         """Keep it until cancelled."""
@@ -57,6 +61,7 @@ class Link:
             tasks.create_task(self.desired.run())
             tasks.create_task(self.commands.run())
             tasks.create_task(self._tell_updates())
+            tasks.create_task(self.events.run())
 
     async def _tell_updates(self) -> None:
         """Have the broker retain how updates stand."""
@@ -71,6 +76,7 @@ async def open_link(camera: Camera) -> Link:
     """Return the camera's side of the connection, ready to run; raises OutputError, OSError."""
     link = await asyncio.to_thread(_opened, camera)
     _follow(camera, link.broker)
+    camera.settings.watch(announce(link.broker, camera.settings()))
     offer_all(link.commands, camera.offered)
     return link
 
@@ -79,7 +85,8 @@ def _opened(camera: Camera) -> Link:
     broker = Broker(camera.remote.device, Outbox(camera.state), camera.remote.options)
     desired = Desired(camera.state, camera.settings, broker, camera.healthy)
     commands = Commands(camera.state, broker, camera.settings, camera.audit, camera.clock)
-    return Link(broker, desired, commands, camera.offered.updates)
+    events = Events(broker, camera.facts, camera.settings, camera.clock)
+    return Link(broker, desired, commands, camera.offered.updates, events)
 
 
 def _follow(camera: Camera, broker: Broker) -> None:

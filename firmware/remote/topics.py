@@ -8,6 +8,7 @@ COMMANDS = "command/+"
 RESULT = "result"
 EVENT = "event"
 TELEMETRY = "telemetry"
+STATE = "state"
 UPDATE_OFFER, UPDATE_STATUS = "update/offer", "update/status"
 AUDIT_HEAD = "audit/head"
 

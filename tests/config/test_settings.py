@@ -19,6 +19,9 @@ from firmware.config.weakening import RULES, Weaker, schema, weakened_keys
 from firmware.core.strict_json import NotStrict, read_json
 from firmware.errors import ConfigError
 
+ZONE: dict[str, object] = {"name": "till", "corners": ((0.1, 0.1), (0.4, 0.1), (0.4, 0.4), (0.1, 0.4))}
+LINE: dict[str, object] = {"name": "door", "begin": (0.5, 0.0), "end": (0.5, 1.0)}
+
 KILLS = int(os.environ.get("VEILCAM_KILLS", "8"))
 
 
@@ -50,6 +53,11 @@ def test_no_key_lacks_a_title_a_description_or_a_rule() -> None:
         ({}, {"audit_syslog": "a:1"}, []),
         ({"audit_syslog": "a:1"}, {"audit_syslog": "b:1"}, ["audit_syslog"]),
         ({"tls_key": "/a"}, {}, ["tls_key"]),
+        ({}, {"zones": (ZONE,)}, ["zones"]),
+        ({"zones": (ZONE,), "lines": (LINE,)}, {}, []),
+        ({"lines": (LINE,)}, {"lines": (LINE | {"end": (0.5, 0.9)},)}, ["lines"]),
+        ({"least_count": 3}, {"least_count": 2}, ["least_count"]),
+        ({"least_count": 3}, {"least_count": 5, "home_assistant": True}, []),
         ({}, {"max_viewers": 200, "contact": "me", "host_names": ("x",), "ice_addresses": "loopback"}, []),
     ],
 )
@@ -88,6 +96,37 @@ def test_what_is_not_valid_changes_nothing(patch: dict[str, object], tmp_path: P
     with pytest.raises(ConfigError, match=r"^settings: "):
         store.propose(patch)
     assert SettingsStore(tmp_path).now.revision == 1
+
+
+@pytest.mark.parametrize(
+    ("patch", "why"),
+    [
+        ({"zones": [ZONE, ZONE]}, "zones: .*till is there twice; give"),
+        ({"zones": [ZONE, ZONE | {"name": "other"}]}, "till and other overlap; move"),
+        ({"zones": [ZONE | {"corners": [(0.1, 0.1), (0.12, 0.1), (0.1, 0.12)]}]}, "too small; give"),
+        (
+            {"zones": [ZONE | {"corners": [(0.1, 0.1), (0.9, 0.9), (0.9, 0.1), (0.1, 0.9)]}]},
+            "till (cross|is too)",
+        ),
+        ({"zones": [ZONE | {"name": "Till 1"}]}, "zones.0.name: "),
+        ({"zones": [ZONE | {"corners": [(0.1, 0.1), (1.4, 0.1), (0.4, 0.4)]}]}, "less than or equal to 1"),
+        ({"zones": [ZONE | {"name": f"z{n}"} for n in range(9)]}, "at most 8"),
+        ({"lines": [LINE | {"end": (0.5, 0.01)}]}, "door is too short; move"),
+        ({"least_count": 0}, "least_count: "),
+    ],
+)
+def test_zones_and_lines_that_make_no_sense_are_refused(
+    patch: dict[str, object], why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=why):
+        SettingsStore(tmp_path).propose(patch)
+
+
+def test_zones_and_lines_are_there_at_the_next_start(tmp_path: Path) -> None:
+    store = SettingsStore(tmp_path)
+    store.apply(store.propose({"zones": [ZONE], "lines": [LINE]}))
+    again = SettingsStore(tmp_path).now.settings
+    assert (again.zones[0].place().corners[1], again.lines[0].place().end) == ((0.4, 0.1), (0.5, 1.0))
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"revision": 9}', "wrong sum", None])

@@ -144,6 +144,20 @@ async def test_what_waits_is_sent_in_order_also_after_a_restart(mosquitto: Mosqu
     assert len(await box(tmp_path)) == 0
 
 
+async def test_it_ends_when_it_is_cancelled_whatever_it_awaits(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    told = await asyncio.to_thread(options, mosquitto)
+    for tries in range(40):
+        broker = Broker(DEVICE, await box(tmp_path), lambda: told)
+        running_task = asyncio.ensure_future(broker.run())
+        await until(lambda broker=broker: broker.is_up)
+        broker.tell("telemetry", b"%d" % tries)
+        # So that it is cancelled just when an answer comes.
+        await asyncio.sleep(tries % 20 / 1000)
+        running_task.cancel()
+        done, _ = await asyncio.wait([running_task], timeout=5)
+        assert done, tries
+
+
 async def test_messages_come_to_whoever_handles_them(mosquitto: Mosquitto, tmp_path: Path) -> None:
     told = await asyncio.to_thread(options, mosquitto)
     broker, got = Broker(DEVICE, await box(tmp_path), lambda: told), list[Incoming]()
