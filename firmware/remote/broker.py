@@ -157,7 +157,7 @@ class Broker:
 
     async def _connected(self, options: BrokerOptions) -> None:
         """Connect, and stay until the connection is lost or the settings move; raises MqttError, OSError."""
-        context = await asyncio.to_thread(_context, options)
+        context = await asyncio.to_thread(context_of, options)
         client = _Client(
             options.host,
             options.port,
@@ -283,7 +283,8 @@ def _answering(correlation: bytes | None) -> Properties | None:
     return told
 
 
-def _context(options: BrokerOptions) -> ssl.SSLContext:
+def context_of(options: BrokerOptions) -> ssl.SSLContext:
+    """Return how a broker is met: whom to believe, and who we are; raises OSError."""
     context = ssl.create_default_context(cafile=options.authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # The callback keeps OpenSSL from asking on the terminal.

@@ -45,6 +45,7 @@ pytestmark = pytest.mark.timeout(120)
 QUICK = (
     "--help",
     "doctor",
+    "doctor --state {told}/state",
     "owner keygen {out}/owner.key --no-passphrase",
     "owner sign hide=faces --key {told}/owner.key --device x --revision 2",
     "owner allow-update x --counter 2 --key {told}/owner.key --device x",
