@@ -186,6 +186,7 @@ def prepare_update(verb: str, told: Path, identity: Identity) -> None:
 def test_no_verb_is_left_out() -> None:
     assert {leaf for leaf in leaves(build(VERBS)) if not any(case.startswith(leaf) for case in QUICK)} == {
         "run",
+        "bench fleet",  # loads a broker: tests/remote/test_load.py
         "bench update",  # runs age and openssl: tests/cli/test_reports.py
         "grants revoke",  # of a running camera: tests/e2e/test_raw.py
         "ota restart",  # restarts the machine: tests/update/boot
