@@ -14,12 +14,14 @@ from prometheus_client import parser
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
+from firmware.audit import EMPTY
+from firmware.config.settings import Settings
 from firmware.core.frames import Verdict
 from firmware.desk import Desk, open_desk
 from firmware.fanout import FanoutCounters
 from firmware.ports import SystemClock
 from firmware.remote.enrolment import Enrolment
-from firmware.status import Vitals
+from firmware.status import BrokerVitals, Vitals
 from firmware.stream.metrics import Measured, Watching, exposed
 from tests.remote.pki import Authority
 from tests.stream.rig import STEADY, rig
@@ -138,6 +140,19 @@ async def test_a_damaged_record_of_updates_hides_no_other_metric(tmp_path: Path)
     vitals = await asyncio.to_thread(desk.vitals)
     assert vitals.update is None
     assert vitals.audit_entries == 1
+
+
+async def test_a_broker_is_told_as_whoever_keeps_the_connection_says(tmp_path: Path) -> None:
+    desk = await open_desk(tmp_path, SystemClock(), Settings(mqtt="broker.example:8883"))
+    desk.remote.connection = lambda: {"up": True, "why": "", "connections": 4, "waiting": 3, "refused": 2}
+    desk.audit.kept = EMPTY
+    vitals = await asyncio.to_thread(desk.vitals)
+    assert vitals.broker == BrokerVitals(named=True, up=True, connections=4, waiting=3, refused=2)
+    found = samples(read(exposed(Measured(STEADY, WATCHING, vitals), "")[0].decode()))
+    assert found["veilcam_broker_connections_total", ""] == 4
+    assert found["veilcam_broker_waiting_messages", ""] == 3
+    assert found["veilcam_broker_refused_messages_total", ""] == 2
+    assert found["veilcam_audit_unanchored_entries", ""] == 1
 
 
 async def test_over_http_the_accept_header_decides() -> None:
