@@ -60,7 +60,9 @@ class RestartReport:
     all_heard_s: float
     """Until every message that was sent meanwhile had come to the operator."""
     lost: int
-    """Messages of devices that did not come."""
+    """Messages of devices that did not come to the operator."""
+    dropped: int
+    """Messages that the broker says it dropped: it had taken them, and the operator's queue was full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,9 @@ class _Load:
         self.waits_for = "what was sent meanwhile"
         heard = await self._all_heard(operator)
         lost = sum(len({1, 2} - got) for got in operator.counted.values())
-        return RestartReport(round(back_s - gone_s, 2), round(up_s, 2), round(heard - back_s, 2), lost)
+        return RestartReport(
+            round(back_s - gone_s, 2), round(up_s, 2), round(heard - back_s, 2), lost, operator.dropped
+        )
 
     async def _all_heard(self, operator: Operator) -> float:
         """Wait for the last message, but not for ever for one that is lost; returns the moment."""

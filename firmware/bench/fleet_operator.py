@@ -18,6 +18,8 @@ from firmware.remote.topics import DESIRED, REPORTED, ROOT, STATUS, below
 
 NAME = "operator"
 """As the shipped access list has it."""
+DROPPED = "$SYS/broker/publish/messages/dropped"
+"""Mosquitto's own count, every ten seconds."""
 AT_ONCE = 10
 AGAIN_S = 0.05
 SESSION_S = 3600
@@ -33,6 +35,8 @@ class Operator:
         """When it has, on the monotonic clock."""
         self.counted: dict[str, set[int]] = {name: set() for name in names}
         """Numbers of the messages that each device had to send."""
+        self.dropped = 0
+        """Messages that the broker has dropped since its start, because a client's queue was full."""
         self._options = options
         self._client: aiomqtt.Client | None = None
         self._changed = asyncio.Event()
@@ -55,8 +59,8 @@ class Operator:
                     max_queued_incoming_messages=8 * len(self.revisions) + 1000,
                     logger=logging.getLogger(__name__),
                 ) as client:
-                    for name in (REPORTED, COUNTED):
-                        await client.subscribe(below("+", name), qos=1)
+                    for topic in (below("+", REPORTED), below("+", COUNTED), DROPPED):
+                        await client.subscribe(topic, qos=1)
                     self._client = client
                     self._changed.set()
                     async for message in client.messages:
@@ -106,6 +110,8 @@ class Operator:
             raise NetworkUnavailable(f"the broker hung up on the operator: {exc}; see its log") from exc
 
     def _take(self, topic: str, payload: object) -> None:
+        if topic == DROPPED and isinstance(payload, bytes) and payload.isdigit():
+            self.dropped = int(payload)
         root, _, rest = topic.partition("/")
         name, _, what = rest.partition("/")
         if root != ROOT or name not in self.revisions or not isinstance(payload, bytes):

@@ -89,6 +89,7 @@ def _table(report: FleetReport) -> str:
     if (again := report.restart) is not None:
         lines += [
             f"broker killed, away for {again.away_s:.0f} s, all up again in {again.all_up_s:.1f} s more",
-            f"all messages heard after {again.all_heard_s:.1f} s; {again.lost} of {2 * report.devices} lost",
+            f"all messages heard after {again.all_heard_s:.1f} s; {again.lost} of {2 * report.devices} lost, "
+            f"{again.dropped} dropped by the broker",
         ]
     return "\n".join(lines)
