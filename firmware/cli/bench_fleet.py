@@ -4,13 +4,14 @@ import argparse
 import asyncio
 import json
 import resource
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
-from firmware.bench.fleet import FleetOptions, FleetReport, NamedBroker, measure_fleet
+from firmware.bench.fleet import FleetOptions, FleetReport, NamedBroker, Progress, measure_fleet
 from firmware.errors import UsageError
 
 
@@ -57,9 +58,19 @@ def handle(args: argparse.Namespace) -> int:
             bar.n = done
             bar.refresh() if done == options.devices else bar.update(0)
 
-        report = asyncio.run(measure_fleet(options, progress))
+        try:
+            report = asyncio.run(_measured(options, progress))
+        except asyncio.CancelledError:
+            return 128 + signal.SIGTERM
     print(json.dumps(asdict(report)) if args.json else _table(report))
     return 1 if report.restart is not None and report.restart.lost else 0
+
+
+async def _measured(options: FleetOptions, progress: Progress) -> FleetReport:
+    """Measure; whoever asks us to end has the broker ended, too, which would outlive us."""
+    if (task := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await measure_fleet(options, progress)
 
 
 def _broker(peer: str | None, authority: Path | None, key: Path | None) -> NamedBroker | None:

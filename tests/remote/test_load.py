@@ -1,10 +1,13 @@
 """The load program in small, with a real Mosquitto, which it kills, starts again and takes with it."""
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -95,6 +98,29 @@ async def test_it_gives_up_in_time_says_how_far_it_was_and_leaves_nobody_behind(
     ):
         await measure_fleet(FleetOptions(2, 1, spread_s=3600.0, within_s=3.0), silent)
     assert await asyncio.to_thread(children) == before
+
+
+def commands() -> list[str]:
+    """The command lines of all processes that can be seen."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_ends_it_ends_its_broker_and_its_devices(number: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "firmware", "bench", "fleet", "--devices", "2", "--spread", "3600"]
+    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        until = time.monotonic() + 30
+        while not any("mosquitto" in one and str(tmp_path) in one for one in commands()):
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+    assert [one for one in commands() if str(tmp_path) in one] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_process_that_ends_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
