@@ -158,6 +158,7 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
             desk.sessions,
             desk.audit,
             lamp,
+            desk.vitals,
         )
         seen = await viewing(told, shown, status)
         _govern(settings, flow, listen, identity.tls)

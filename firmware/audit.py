@@ -122,6 +122,8 @@ class Audit:
         self._lock = threading.Lock()
         self._turn = asyncio.Lock()
         self._head = EMPTY
+        self.kept: Head | None = None
+        """The newest head that somebody off the device has from this run; None where nobody is named."""
         self._ration = Ration(clock)
         self._watchers: list[Callable[[Head], None]] = []
         try:

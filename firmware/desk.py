@@ -4,9 +4,12 @@ A running camera and a command line without one open the same desk, so that ther
 """
 
 import asyncio
-from collections.abc import Sequence
+import logging
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from firmware.access.change import GovernedSettings
 from firmware.access.grants import Grants
@@ -20,8 +23,10 @@ from firmware.access.sessions import Sessions
 from firmware.audit import Audit
 from firmware.config.settings import Settings
 from firmware.config.store import SettingsStore
+from firmware.errors import VeilcamError
 from firmware.ports import Clock
 from firmware.remote.service import RemoteService
+from firmware.status import BrokerVitals, StorageVitals, Vitals
 from firmware.stream.api.audit import AuditApi
 from firmware.stream.api.claim import Claim
 from firmware.stream.api.grants import GrantsApi
@@ -35,6 +40,9 @@ from firmware.stream.gate import Gate
 from firmware.stream.server import Routes
 from firmware.update.device import ANY_BOARD, Board
 from firmware.update.service import UpdateService
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,44 @@ class Desk:
     remote: RemoteService
     gate: Gate
     routes: Sequence[Routes]
+
+    def vitals(self) -> Vitals:
+        """Say how broker, record, updates and disk are; waits for the disk. What cannot be read is None."""
+        head, kept = self.audit.head, self.audit.kept
+        return Vitals(
+            broker=_broker_vitals(self.remote),
+            certificate_ends_s=_known(self.remote.certificate_ends_s),
+            audit_entries=head.n,
+            audit_unanchored=None if kept is None else head.n - kept.n,
+            update=_known(self.updates.vitals),
+            storage=_known(lambda: _storage(self.updates.state)),
+        )
+
+
+def _known(read: Callable[[], T]) -> T | None:
+    """Return what is read, or None: one damaged file must not hide all the other metrics."""
+    try:
+        return read()
+    except (VeilcamError, OSError) as exc:
+        logger.warning("a metric is left out: %s", exc)
+        return None
+
+
+def _broker_vitals(remote: RemoteService) -> BrokerVitals:
+    told = remote.connection()
+
+    def count(key: str) -> int:
+        value = told.get(key)
+        return value if isinstance(value, int) else 0
+
+    return BrokerVitals(
+        remote.named, bool(told["up"]), count("connections"), count("waiting"), count("refused")
+    )
+
+
+def _storage(state: Path) -> StorageVitals:
+    found = shutil.disk_usage(state)
+    return StorageVitals(found.total, found.free)
 
 
 async def open_desk(

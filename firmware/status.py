@@ -47,3 +47,55 @@ class StatusSource(Protocol):
     def __call__(self) -> CameraStatus:
         """Return the state of this moment."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerVitals:
+    """The connection to the broker; counted since the start."""
+
+    named: bool
+    up: bool
+    connections: int
+    waiting: int
+    """Messages that wait for it."""
+    refused: int
+    """Messages that it did not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateVitals:
+    """How far updates are; `phases` is true for one of them."""
+
+    phases: Mapping[str, bool]
+    counter: int
+    """Security counter of what is confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorageVitals:
+    """Bytes of the file system that the state lies on, and how many of them are free."""
+
+    size: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What surrounds the picture; None where it is not known."""
+
+    broker: BrokerVitals | None = None
+    certificate_ends_s: int | None = None
+    """When the broker's client certificate ends; seconds since 1970."""
+    audit_entries: int | None = None
+    audit_unanchored: int | None = None
+    """Entries that nobody off the device stands for yet; None where nobody is named."""
+    update: UpdateVitals | None = None
+    storage: StorageVitals | None = None
+
+
+class VitalsSource(Protocol):
+    """Tells how everything around the picture is; waits for the disk, so call it in a thread."""
+
+    def __call__(self) -> Vitals:
+        """Return the state of this moment."""
+        ...

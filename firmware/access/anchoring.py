@@ -36,4 +36,5 @@ async def anchored(audit: Audit, keys: KeyStore, finds: Finds) -> None:
                     "the head of the record is not kept off the device: %s", str(exc) or "no answer"
                 )
                 wait_s = RETRY_S
+        audit.kept = None if anchor is None else kept
         await asyncio.sleep(wait_s)

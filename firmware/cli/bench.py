@@ -12,6 +12,7 @@ from tqdm import tqdm
 from firmware.bench.pipeline import PipelineReport, measure_pipeline
 from firmware.bench.sizes import SizesReport, measure_sizes
 from firmware.bench.update import Cost, UpdateReport, measure_update
+from firmware.cli import bench_fleet
 from firmware.config.model import ModelCache, default_cache
 from firmware.config.profile import camera_from_uri, chosen_profile
 from firmware.pipeline.sizes import sizes_for
@@ -53,6 +54,13 @@ def fill(parser: argparse.ArgumentParser) -> None:
     update.add_argument("--folder", metavar="DIR", type=Path, help="on the disk to measure (default: /tmp)")
     update.add_argument("--json", action="store_true", help="print one JSON object")
     update.set_defaults(handler=handle_update)
+    fleet = benches.add_parser(
+        "fleet",
+        help="many devices at one MQTT broker, which is killed and comes back",
+        description="The camera's own connection, many times over and without pixels, at Debian's Mosquitto "
+        "with the shipped configuration, or at a broker that is named. All share this machine.",
+    )
+    bench_fleet.fill(fleet)
 
 
 def _seconds(text: str) -> float:

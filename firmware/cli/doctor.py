@@ -27,7 +27,11 @@ def fill(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.description = "Says what this machine has and lacks; exit status 1 if it lacks anything."
     parser.add_argument(
-        "--state", metavar="DIR", type=Path, default=None, help="tell whose keys are in this state folder"
+        "--state",
+        metavar="DIR",
+        type=Path,
+        default=None,
+        help="tell whose keys are in this state folder, and reach its broker, if one is named",
     )
     parser.add_argument("--board", metavar="NAME|FILE", help="default: this machine's, else laptop")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
@@ -60,6 +64,8 @@ def examine(board: str | None, state: Path | None = None) -> Iterator[Finding]:
             yield from (Finding(*one) for one in told)
             if state is not None:
                 yield Finding(*importlib.import_module("firmware.cli.doctor_device").examine(state))
+                about = importlib.import_module("firmware.cli.doctor_remote").examine(state)
+                yield from (Finding(*one) for one in about)
     except DriverUnavailable as exc:
         yield Finding(False, "board", str(exc))
 

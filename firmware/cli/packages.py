@@ -31,6 +31,7 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
         "jeepney": "jeepney",
         "aiomqtt": "aiomqtt",
         "paho": "paho-mqtt",
+        "prometheus_client": "prometheus-client",
     }
 )
 """Distribution by the name that is imported."""

@@ -5,17 +5,20 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from firmware.cli.journal import Journal
+
 PER_KIND = 10
 IN_ALL = 60
 WINDOW_S = 60.0
 
 
 class Rationed(logging.StreamHandler):  # type: ignore[type-arg] # the stub's stream type says nothing here
-    """Writes to standard error, a bounded number of lines in each minute."""
+    """Writes to the journal or to standard error, a bounded number of lines in each minute."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, journal: Journal | None = None) -> None:
         super().__init__()
         self._clock = clock
+        self._journal = journal
         self._since = clock()
         self._kinds: Counter[str] = Counter()
         self._written = 0
@@ -37,7 +40,10 @@ class Rationed(logging.StreamHandler):  # type: ignore[type-arg] # the stub's st
         if self._written + len(lines) > IN_ALL:
             lines = lines[:1]
         self._written += len(lines)
-        self.stream.write("\n".join(lines) + self.terminator)
+        if self._journal is None:
+            self.stream.write("\n".join(lines) + self.terminator)
+        else:
+            self.stream.write(self._journal.told(record, lines))
         self.flush()
 
     def _begin(self) -> None:

@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 
 import segno
 
 from firmware.app import Ready, RunOptions, run_camera
+from firmware.cli.journal import journal_of
 from firmware.cli.local import DEFAULT_STATE
 from firmware.cli.rationed import Rationed
 from firmware.config.model import ModelCache, default_cache
@@ -47,9 +49,8 @@ def fill(parser: argparse.ArgumentParser) -> None:
 
 def handle(args: argparse.Namespace) -> int:
     """Run until stopped; exit status 0 if that was asked for."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[Rationed()]
-    )
+    log = Rationed(journal=journal_of(os.environ, sys.stderr.fileno()))
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[log])
     profile = chosen_profile(args.board)
     options = RunOptions(
         profile=profile,

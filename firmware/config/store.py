@@ -190,6 +190,14 @@ class SettingsStore:
         return mended
 
 
+def settings_in(state: Path) -> Settings | None:
+    """Return the settings of a state folder that another process owns; mends nothing. Raises ConfigError."""
+    try:
+        return _read(state / FOLDER / NOW).settings
+    except FileNotFoundError:
+        return None
+
+
 def _read(path: Path) -> Stored:
     """Read one file; raises FileNotFoundError, ConfigError."""
     try:

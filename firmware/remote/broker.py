@@ -13,6 +13,7 @@ broker and come again, commands have an id and may be sent again.
 import asyncio
 import logging
 import secrets
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -173,7 +174,7 @@ class Broker:
 
     async def _connected(self, options: BrokerOptions) -> None:
         """Connect, and stay until the connection is lost or the settings move; raises MqttError, OSError."""
-        context = await asyncio.to_thread(_context, options)
+        context = await asyncio.to_thread(context_of, options)
         client = _Client(
             options.host,
             options.port,
@@ -185,6 +186,8 @@ class Broker:
             properties=_session(),
             keepalive=KEEPALIVE_S,
             timeout=ANSWER_S,
+            # An answer is small and follows a confirmation: held back for one packet it comes 40 ms later.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
             max_queued_incoming_messages=QUEUE,
             max_inflight_messages=RECEIVE_MOST,
             logger=logging.getLogger(f"{__name__}.client"),
@@ -316,7 +319,8 @@ def _answering(correlation: bytes | None) -> Properties | None:
     return told
 
 
-def _context(options: BrokerOptions) -> ssl.SSLContext:
+def context_of(options: BrokerOptions) -> ssl.SSLContext:
+    """Return how a broker is met: whom to believe, and who we are; raises OSError."""
     context = ssl.create_default_context(cafile=options.authority)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # The callback keeps OpenSSL from asking on the terminal.

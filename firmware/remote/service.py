@@ -36,6 +36,16 @@ class RemoteService:
             **self.connection(),
         }
 
+    def certificate_ends_s(self) -> int | None:
+        """Return when the certificate ends, seconds since 1970; None where there is none."""
+        enrolled = self._enrolment.now()
+        return None if enrolled is None else enrolled.ends_s
+
+    @property
+    def named(self) -> bool:
+        """Whether the settings name a broker."""
+        return self._settings().mqtt is not None
+
     def request(self) -> str:
         """Make a key, and return a signing request for it, PEM."""
         return self._enrolment.request()

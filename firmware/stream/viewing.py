@@ -14,7 +14,7 @@ from firmware.audit import Audit
 from firmware.core.frames import Raw, Redacted
 from firmware.fanout import Fanout
 from firmware.ports import Lamp
-from firmware.status import StatusSource
+from firmware.status import StatusSource, Vitals, VitalsSource
 from firmware.stream.aiortc_seams import check_seams, keep_quiet
 from firmware.stream.ice import IcePolicy, read_policy
 from firmware.stream.options import StreamOptions
@@ -42,6 +42,7 @@ class Shown:
     sessions: Sessions
     audit: Audit
     lamp: Lamp | None = None
+    vitals: VitalsSource = Vitals
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,8 @@ async def viewing(options: StreamOptions, shown: Shown, status: StatusSource) ->
         options, shown.ownership, shown.people, shown.sessions, shown.grants, shown.audit, raw_viewers
     )
     pages = await asyncio.to_thread(Pages, facts)
-    telemetry = Telemetry(shown.redacted, viewers, raw_viewers, watchers, status, options.device)
+    telemetry = Telemetry(
+        shown.redacted, viewers, raw_viewers, watchers, status, options.device, shown.vitals
+    )
     raw = RawWhep(raw_viewers, shown.raw, shown.grants)
     return Viewing(viewers, raw_viewers, (pages, Whep("redacted", viewers, watchers), raw, telemetry))

@@ -10,11 +10,12 @@ from firmware.access.owner import Ownership
 from firmware.access.statement import StatementRefused
 from firmware.errors import OutputError, UpdateError
 from firmware.ports import Clock
+from firmware.status import UpdateVitals
 from firmware.update.agent import Progress
 from firmware.update.boot.choose import DIRECTORY, open_slots
 from firmware.update.device import Board, has_anchor, update_agent
 from firmware.update.fetch import RemoteBundle
-from firmware.update.record import Record, Records
+from firmware.update.record import Phase, Record, Records
 from ota.bundle import BundleFile
 from ota.errors import UpdateRefused
 from ota.release import Privacy, Release
@@ -42,6 +43,11 @@ class UpdateService:
         if (one := self._writing) is not None:
             told["writing"] = {"done": one.done, "total": one.total}
         return told
+
+    def vitals(self) -> UpdateVitals:
+        """Say how far updates are, as the record has it; asks no hardware, so that it can be asked often."""
+        now = Records(self.state, self.identity.keys).now
+        return UpdateVitals({phase.value: now.phase is phase for phase in Phase}, now.floor.counter)
 
     def install(self, bundle: str, statement: str | None) -> dict[str, object]:
         """Take a bundle, a file or an https address; a statement is the owner's word for a weaker one."""

@@ -20,7 +20,7 @@ from firmware.access import anchoring
 from firmware.access.anchoring import anchored
 from firmware.access.identity import open_identity
 from firmware.access.record import read_head
-from firmware.audit import Act, Audit
+from firmware.audit import EMPTY, Act, Audit
 from firmware.config.settings import Settings
 from firmware.errors import ConfigError
 from firmware.ports import SystemClock
@@ -111,6 +111,7 @@ async def test_every_head_is_handed_over_and_again_after_the_receiver_was_away(
     task = asyncio.create_task(anchored(audit, keys, find))
     try:
         await asyncio.sleep(0.3)
+        assert audit.kept == EMPTY, "an anchor is named, and has nothing yet"
         async with receiver.listening():
             assert await heads(receiver, 1) == [1]
             await audit.record(Act.RAW_BEGUN, "ada", {})
@@ -119,6 +120,9 @@ async def test_every_head_is_handed_over_and_again_after_the_receiver_was_away(
         await audit.record(Act.RAW_ENDED, "ada", {})
         async with receiver.listening():
             assert await heads(receiver, 3) == [1, 2, 3]
+            async with asyncio.timeout(10):
+                while audit.kept != audit.head:
+                    await asyncio.sleep(0.05)
     finally:
         task.cancel()
         anchor = find()

@@ -45,6 +45,7 @@ pytestmark = pytest.mark.timeout(120)
 QUICK = (
     "--help",
     "doctor",
+    "doctor --state {told}/state",
     "owner keygen {out}/owner.key --no-passphrase",
     "owner sign hide=faces --key {told}/owner.key --device x --revision 2",
     "owner allow-update x --counter 2 --key {told}/owner.key --device x",
@@ -185,6 +186,7 @@ def prepare_update(verb: str, told: Path, identity: Identity) -> None:
 def test_no_verb_is_left_out() -> None:
     assert {leaf for leaf in leaves(build(VERBS)) if not any(case.startswith(leaf) for case in QUICK)} == {
         "run",
+        "bench fleet",  # loads a broker: tests/remote/test_load.py
         "bench update",  # runs age and openssl: tests/cli/test_reports.py
         "grants revoke",  # of a running camera: tests/e2e/test_raw.py
         "ota restart",  # restarts the machine: tests/update/boot
