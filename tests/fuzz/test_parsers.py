@@ -22,6 +22,7 @@ from firmware.access.statement import Expected, StatementRefused, verify
 from firmware.audit import read_line
 from firmware.core.strict_json import NotStrict
 from firmware.errors import RecordDamaged
+from firmware.remote import commands, desired
 from firmware.update.archive import unpack_tar
 from firmware.update.delta import apply_delta
 from ota import metadata
@@ -83,6 +84,11 @@ PARSERS: dict[str, tuple[Callable[[bytes, Path], object], tuple[type[Exception],
     "release": (lambda content, folder: read_release(load(content, 64 << 10, "it")), (UpdateRefused,)),
     "archive": (tar, (UpdateRefused,)),
     "delta": (delta, (UpdateRefused,)),
+    "desired": (lambda content, folder: desired._parsed(content), (desired._RefusedError,)),
+    "command": (
+        lambda content, folder: commands._parsed("restart", content, 1_800_000_000.0),
+        (commands.CommandRefused,),
+    ),
     "statement": (
         lambda content, folder: verify(content, OWNER, Expected("settings", "device", 1, 0.0)),
         (StatementRefused,),
