@@ -16,10 +16,15 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from firmware.core.strict_json import NotStrict, read_json
-from firmware.remote.broker import Broker, BrokerOptions, Incoming
+from firmware.access.change import GovernedSettings
+from firmware.access.keystore import FileKeyStore
+from firmware.access.owner import Ownership
+from firmware.audit import Audit
+from firmware.config.store import SettingsStore
+from firmware.ports import SystemClock
+from firmware.remote.broker import Broker, BrokerOptions
+from firmware.remote.desired import Desired
 from firmware.remote.outbox import Outbox
-from firmware.remote.topics import DESIRED, REPORTED
 
 EVERY_S = 0.1
 THREADS = 32
@@ -55,21 +60,16 @@ class Tally:
 
 
 class Device:
-    """A camera without pixels: the real connection and outbox; it reports what it is told, at once."""
+    """A camera without pixels: the connection, outbox, settings and record are the firmware's own."""
 
-    def __init__(self, name: str, outbox: Outbox, options: BrokerOptions) -> None:
-        self.broker = Broker(name, outbox, lambda: options)
-        self.broker.handle(DESIRED, self._take)
+    def __init__(self, name: str, state: Path, options: BrokerOptions) -> None:
+        """Open a state folder of its own; waits for the disk."""
+        clock = SystemClock()
+        self.broker = Broker(name, Outbox(state), lambda: options)
+        audit = Audit(state, FileKeyStore(state / "identity"), clock)
+        settings = GovernedSettings(SettingsStore(state), Ownership(state, clock), audit, name, clock)
+        self._desired = Desired(state, settings, self.broker, _well)
         self._sent = 0
-
-    async def _take(self, message: Incoming) -> None:
-        try:
-            base = read_json(message.payload, LONGEST)["base"]
-        except (NotStrict, KeyError):
-            return
-        if isinstance(base, int):
-            told = {"revision": base + 1, "state": "applied"}
-            self.broker.keep(REPORTED, json.dumps(told).encode())
 
     async def send(self) -> None:
         """Have one more counted message sent, now or when the broker is back."""
@@ -79,7 +79,14 @@ class Device:
     async def run(self, wait_s: float) -> None:
         """Be switched on after so many seconds, and stay on."""
         await asyncio.sleep(wait_s)
-        await self.broker.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._desired.run())
+            tasks.create_task(self.broker.run())
+
+
+async def _well() -> bool:
+    """Say that the camera works: there is none."""
+    return True
 
 
 class _EndedError(Exception):
@@ -96,7 +103,7 @@ class Devices:
         self._devices = [
             Device(
                 name,
-                Outbox(states / name),
+                states / name,
                 BrokerOptions(
                     share.host, share.port, Path(share.authority), pki / f"{name}.pem", pki / f"{name}.key"
                 ),
