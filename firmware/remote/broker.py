@@ -2,11 +2,11 @@
 
     off ─named─▶ connecting ─▶ up ─lost─▶ waiting ─▶ connecting …
 
-While it is up, what is retained is published first (`keep`), then news that nobody needs later (`tell`), then
-what waits in the outbox, in order; what comes in goes to whoever handles its topic, one message after the
-other. A lost connection is tried again after a time drawn evenly from a span that doubles: a fleet whose
-broker restarts does not come back at once.
-The client acknowledges a message when it has it, not when it has been handled: settings are retained by the
+While it is up, what is retained is published first (`keep`), then news that nobody needs later (`tell`),
+then what waits in the outbox, in order; what comes in goes to whoever handles its topic, one message after
+the other. A lost connection is tried again after a time drawn evenly from a span as long as it has been
+away: a fleet whose broker restarts does not come back at once, and is back after about as long again. The
+client acknowledges a message when it has it, not when it has been handled: settings are retained by the
 broker and come again, commands have an id and may be sent again.
 """
 
@@ -150,7 +150,7 @@ class Broker:
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
-        span_s = SPAN_S
+        lost_s = asyncio.get_running_loop().time()
         while True:
             self._moved.clear()
             try:
@@ -167,7 +167,10 @@ class Broker:
                 logger.warning("the broker %s is not reached: %s", options.host, self._why)
             finally:
                 self._up = False
-            span_s = SPAN_S if self.connections > before else min(2 * span_s, LONGEST_SPAN_S)
+            now_s = asyncio.get_running_loop().time()
+            if self.connections > before:
+                lost_s = now_s
+            span_s = min(max(SPAN_S, now_s - lost_s), LONGEST_SPAN_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(secrets.randbelow(round(span_s * 1000)) / 1000):
                     await self._moved.wait()
