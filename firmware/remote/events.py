@@ -44,9 +44,6 @@ LOW, ENOUGH = 200 << 20, 400 << 20
 """Bytes free in the state folder below which storage is low, and from which on it is enough again."""
 FILE = "remote/told.json"
 
-ENDS = MappingProxyType({" was confirmed": "confirmed", " was rolled back": "rolled_back"})
-"""How the update agent's sentence about the last update ends, or goes on."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -224,10 +221,8 @@ def blind_share(before: Mapping[Verdict, int], after: Mapping[Verdict, int]) -> 
 
 def update_of(status: Mapping[str, object]) -> str:
     """Return how far an update is, in one word, from what the update agent says."""
-    phase, last = str(status.get("phase")), str(status.get("last"))
-    if phase in ("armed", "trial", "confirmed"):
-        return phase
-    return next((word for end, word in ENDS.items() if end in last), "none")
+    phase = str(status.get("phase"))
+    return phase if phase in ("armed", "trial", "confirmed") else str(status.get("outcome"))
 
 
 def _count(count: int | None) -> dict[str, object]:

@@ -22,7 +22,7 @@ from firmware.ports import Clock
 from firmware.update.archive import compare, sync_tree, unpack_tar
 from firmware.update.boot.port import PAYLOAD, BootControl
 from firmware.update.delta import apply_delta
-from firmware.update.record import MOST_QUARANTINED, Phase, Record, Records
+from firmware.update.record import MOST_QUARANTINED, Outcome, Phase, Record, Records
 from ota.bundle import BundleFile, read_bundle, require_bill
 from ota.errors import Code, UpdateRefused
 from ota.metadata import Here, VerifiedRelease, verify
@@ -164,13 +164,15 @@ class Agent:
         self._records.write(phase=Phase.CONFIRMED, floor=floor, privacy=privacy, shown=None)
         # The floor first: a version below it is not kept to be started again.
         self._slots.keep({record.release})
-        return self._records.write(phase=Phase.IDLE, last=f"version {record.version} was confirmed")
+        last = f"version {record.version} was confirmed"
+        return self._records.write(phase=Phase.IDLE, last=last, outcome=Outcome.CONFIRMED)
 
     def _fail(self, record: Record, why: str) -> Record:
         self._slots.disarm()
         quarantined = (*record.quarantined, record.release)[-MOST_QUARANTINED:]
         last = f"version {record.version} was rolled back: {why}"
-        return self._records.write(phase=Phase.IDLE, quarantined=quarantined, last=last)
+        ended = {"last": last, "outcome": Outcome.ROLLED_BACK}
+        return self._records.write(phase=Phase.IDLE, quarantined=quarantined, **ended)
 
     def _require_wanted(self, release: Release, accepts: Accepts) -> bool:
         """Return whether the owner has signed for it; raises UpdateRefused."""

@@ -48,6 +48,14 @@ class Phase(StrEnum):
     CONFIRMED = "confirmed"
 
 
+class Outcome(StrEnum):
+    """How the last update ended."""
+
+    NONE = "none"
+    CONFIRMED = "confirmed"
+    ROLLED_BACK = "rolled_back"
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One moment of the update; `version`, `release` and `counter` are of what is being installed."""
@@ -67,6 +75,7 @@ class Record:
     """The same of the version on trial."""
     accepted: bool = False
     """The owner has signed for it to be weaker."""
+    outcome: Outcome = Outcome.NONE
 
 
 class Records:
@@ -159,6 +168,7 @@ def _told(record: Record) -> dict[str, object]:
         "privacy": _privacy_told(record.privacy),
         "shown": _privacy_told(record.shown),
         "accepted": record.accepted,
+        "outcome": record.outcome.value,
     }
 
 
@@ -184,6 +194,7 @@ def _record(told: Mapping[str, Any]) -> Record:
         _privacy(told.get("privacy")),
         _privacy(told.get("shown")),
         bool(told.get("accepted")),
+        Outcome(told.get("outcome", Outcome.NONE)),
     )
 
 

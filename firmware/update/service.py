@@ -121,6 +121,7 @@ class UpdateService:
             "version": record.version,
             "counter": record.floor.counter,
             "last": record.last,
+            "outcome": record.outcome.value,
             "recall": None if record.privacy is None else record.privacy.recall / 10_000,
             "running": open_slots(self.board.boot, self.state).running(),
             "writing": None,

@@ -23,9 +23,9 @@ from firmware.core.tampering import Tampering
 from firmware.desk import Desk, open_desk
 from firmware.ports import SystemClock
 from firmware.remote.broker import Broker
-from firmware.remote.events import ENDS, KINDS, Events, Facts, Sign, blind_share, event, telemetry, update_of
+from firmware.remote.events import KINDS, Events, Facts, Sign, blind_share, event, telemetry, update_of
 from firmware.remote.outbox import Outbox
-from firmware.update import agent
+from firmware.update.record import Outcome
 from tests.remote.mosquitto import Mosquitto, running
 from tests.remote.schema import SCHEMA, require
 from tests.remote.test_broker import connected, nowhere, options, tool, until
@@ -81,12 +81,13 @@ def test_flicker_makes_no_flood_and_what_lasts_is_told(values: list[str]) -> Non
 
 
 def test_how_far_an_update_is_is_read_from_what_the_agent_says() -> None:
-    assert update_of({"phase": "idle", "last": ""}) == "none"
-    assert update_of({"phase": "armed", "last": "version 1 was confirmed"}) == "armed"
-    assert update_of({"phase": "idle", "last": "version 1 was confirmed"}) == "confirmed"
-    assert update_of({"phase": "idle", "last": "version 2 was rolled back: no frames"}) == "rolled_back"
-    source = Path(agent.__file__).read_text(encoding="utf-8")
-    assert all(f"{{record.version}}{end}" in source for end in ENDS)
+    assert update_of({"phase": "armed", "outcome": "confirmed"}) == "armed"
+    assert {update_of({"phase": "idle", "outcome": one}) for one in Outcome} == {
+        "none",
+        "confirmed",
+        "rolled_back",
+    }
+    assert set(KINDS["update"].values) >= {one.value for one in Outcome}
 
 
 def test_the_share_of_hidden_pictures() -> None:
@@ -113,7 +114,7 @@ class Fake:
 
     def facts(self) -> Facts:
         window = Window(60, 1, {}, {"door": LineCounts(None, 3)})
-        updates = SimpleNamespace(status=lambda: {"phase": self.phase, "last": ""})
+        updates = SimpleNamespace(status=lambda: {"phase": self.phase, "outcome": "none"})
         keys = self.desk.identity.keys
         return Facts(
             self.status,  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from firmware.errors import IdentityDamaged
 from firmware.ports import KeyStore, SystemClock
 from firmware.update.agent import Agent, Device
 from firmware.update.boot.directory import DirectorySlots
-from firmware.update.record import FOLDER, NAMES, Phase, Records
+from firmware.update.record import FOLDER, NAMES, Outcome, Phase, Records
 from ota.author import pack
 from ota.errors import Code, UpdateRefused
 from ota.release import Privacy
@@ -111,7 +111,7 @@ def test_an_update_is_tried_confirmed_and_stays(board: Board) -> None:
     agent.show(board.privacy)
     agent.confirm()
     agent.confirm()
-    assert (agent.now.phase, agent.now.floor.counter) == (Phase.IDLE, 2)
+    assert (agent.now.phase, agent.now.floor.counter, agent.now.outcome) == (Phase.IDLE, 2, Outcome.CONFIRMED)
     assert board.start() == "version 2"
     assert len(list((board.slots.folder / "versions").iterdir())) == 1
     assert not list(board.state.rglob("*.tar")), "I3"
@@ -123,7 +123,7 @@ def test_what_does_not_confirm_itself_is_given_up_and_not_tried_again(board: Boa
     board.agent().install(io.BytesIO(bundle))
     assert [board.start(), board.start(), board.start()] == ["version 2", "version 1", "version 1"]
     now = board.agent().now
-    assert (now.phase, now.floor.counter) == (Phase.IDLE, 1)
+    assert (now.phase, now.floor.counter, now.outcome) == (Phase.IDLE, 1, Outcome.ROLLED_BACK)
     assert "did not confirm itself" in now.last
     refused(Code.QUARANTINED, lambda: board.agent().install(io.BytesIO(bundle)))
 
