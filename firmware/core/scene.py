@@ -90,8 +90,8 @@ DARK, BRIGHT = 16, 235
 
 def _word(n: int) -> list[int]:
     low = n % (1 << BITS)
-    # No sum of bits: where a lost packet leaves cells as they were, later frames change them bit by bit, number
-    # and check alike, and a sum would still fit a number that is off by what was lost.
+    # No sum of bits: where a lost packet leaves cells as they were, later frames change them bit by bit,
+    # number and check alike, and a sum would still fit a number that is off by what was lost.
     mixed = (low + 1) * 0x9E3779B1 & 0xFFFFFFFF
     check = ((mixed ^ mixed >> 15) * 0x846CA68B & 0xFFFFFFFF) >> 24
     return [(low >> bit) & 1 for bit in range(BITS)] + [(check >> bit) & 1 for bit in range(CHECK_BITS)]
