@@ -106,6 +106,11 @@ class Records:
         """The record that counts."""
         return self._now
 
+    @property
+    def number(self) -> int:
+        """How many were written."""
+        return self._number
+
     def write(self, **changes: Any) -> Record:
         """Write a changed record over the older one.
 
@@ -131,10 +136,7 @@ class Records:
             return
         behind = self._number - self._counter.value()
         if not 0 <= behind <= MOST_BEHIND:
-            raise IdentityDamaged(
-                f"{self._folder}: records of updates that this device has gone beyond, or none where it had "
-                "some; put back the newest copy, or start with an empty state folder, as a new device"
-            )
+            raise _gone_beyond(self._folder)
         for _ in range(behind):
             self._counter.up()
 
@@ -150,6 +152,29 @@ class Records:
             return _number(told), _record(told)
         except (OSError, NotStrict, ValueError, KeyError, TypeError):
             return None
+
+
+def read_record(state: Path, keys: KeyStore, counter: Counter | None) -> Record:
+    """Return the record that counts, beside whoever writes one: unlike `Records` it raises no counter.
+
+    The counter is asked first: who writes meanwhile makes the record newer, and never the counter's value.
+
+    Raises:
+        IdentityDamaged: both are damaged, or older than the counter knows.
+        KeyUnavailable: the counter does not answer.
+    """
+    least = 0 if counter is None else counter.value()
+    records = Records(state, keys)
+    if records.number < least:
+        raise _gone_beyond(state / FOLDER)
+    return records.now
+
+
+def _gone_beyond(folder: Path) -> IdentityDamaged:
+    return IdentityDamaged(
+        f"{folder}: records of updates that this device has gone beyond, or none where it had some; "
+        "put back the newest copy, or start with an empty state folder, as a new device"
+    )
 
 
 def _told(record: Record) -> dict[str, object]:

@@ -15,7 +15,7 @@ from firmware.update.agent import Progress
 from firmware.update.boot.choose import DIRECTORY, open_slots
 from firmware.update.device import Board, has_anchor, update_agent
 from firmware.update.fetch import RemoteBundle
-from firmware.update.record import Phase, Record, Records
+from firmware.update.record import Phase, Record, read_record
 from ota.bundle import BundleFile
 from ota.errors import UpdateRefused
 from ota.release import Privacy, Release
@@ -37,7 +37,7 @@ class UpdateService:
     def status(self) -> dict[str, object]:
         """Say what runs, what is under way, and how the last update went; beside an install, too."""
         try:
-            told = self._told(Records(self.state, self.identity.keys, self.identity.counter).now)
+            told = self._told(read_record(self.state, self.identity.keys, self.identity.counter))
         except OSError as exc:
             raise OutputError(f"{exc.filename}: {exc.strerror}; mend its permissions") from exc
         if (one := self._writing) is not None:
@@ -46,7 +46,7 @@ class UpdateService:
 
     def vitals(self) -> UpdateVitals:
         """Say how far updates are, as the record has it; asks no hardware, so that it can be asked often."""
-        now = Records(self.state, self.identity.keys).now
+        now = read_record(self.state, self.identity.keys, None)
         return UpdateVitals({phase.value: now.phase is phase for phase in Phase}, now.floor.counter)
 
     def install(self, bundle: str, statement: str | None) -> dict[str, object]:

@@ -17,7 +17,7 @@ from firmware.access.tpm import TpmCounter
 from firmware.errors import IdentityDamaged, KeyUnavailable
 from firmware.ports import SystemClock
 from firmware.update.agent import Agent, Device
-from firmware.update.record import FOLDER, NAMES, Phase, Records
+from firmware.update.record import FOLDER, NAMES, Phase, Records, read_record
 from ota.stanza import KeyInMemory
 from tests.ota.workshop import BOARD, PRIVACY, Workshop
 from tests.soft_tpm import SoftTpm
@@ -238,3 +238,20 @@ def test_wherever_it_is_killed_the_device_opens_and_no_record_that_was_told_is_l
                 break
             points += 1
     assert points > 20
+
+
+def test_who_only_looks_raises_no_counter(board: Counted, tpm: SoftTpm) -> None:
+    """Beside an install, between its record and the counter: raised twice, no record would fit any more."""
+    board.update(1)
+    identity = board.identity()
+    assert identity.counter is not None
+    before = identity.counter.value()
+    Records(board.state, identity.keys).write(last="the counter is not up yet")
+    assert read_record(board.state, identity.keys, identity.counter).last == "the counter is not up yet"
+    assert identity.counter.value() == before
+    board.agent()
+    assert identity.counter.value() == before + 1
+    for name in NAMES:
+        (board.state / FOLDER / name).unlink()
+    with pytest.raises(IdentityDamaged, match="gone beyond"):
+        read_record(board.state, identity.keys, identity.counter)
