@@ -3,11 +3,12 @@
     telemetry       counts of the last minute (core.counting); sent if the broker is there, and else never
     event/<kind>    one change: kind, time, what is so now; waits for the broker, also over a restart
     state           what is so now of every kind; retained
+    update/status   how updates stand, as the update agent says it; retained
     audit/head      the newest head of the record, signed by the device; retained
 
-`events.schema.json` beside this module is what is told, key by key: closed, so that nothing else can be. A
-change is told once it has lasted and the one before it is some time ago, so that flicker makes no flood. A
-raw view is told at once, and neither whose it is nor what for.
+`events.schema.json` beside this module is what is told of the picture, key by key: closed, so that nothing
+else can be. A change is told once it has lasted and the one before it is some time ago, so that flicker
+makes no flood. A raw view is told at once, and neither whose it is nor what for.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ from firmware.core.tampering import Tampering
 from firmware.errors import OutputError, VeilcamError
 from firmware.ports import Clock, KeyStore, Updates
 from firmware.remote.broker import Broker
-from firmware.remote.topics import AUDIT_HEAD, EVENT, STATE, TELEMETRY
+from firmware.remote.topics import AUDIT_HEAD, EVENT, STATE, TELEMETRY, UPDATE_STATUS
 from firmware.state import written
 from firmware.status import StatusSource
 
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 WINDOW_S = 60.0
 LOOK_S, ASK_S = 0.5, 15.0
-"""How often the camera is looked at; and the disk."""
+"""How often the camera is looked at; and the disk, which hardware that counts updates is asked with."""
 LOW, ENOUGH = 200 << 20, 400 << 20
 """Bytes free in the state folder below which storage is low, and from which on it is enough again."""
 FILE = "remote/told.json"
@@ -154,7 +155,10 @@ class Events:
                 free = (await asyncio.to_thread(shutil.disk_usage, self._facts.state)).free
                 low = free < (ENOUGH if low else LOW)
                 await self._take("storage", "low" if low else "enough")
-                await self._take("update", update_of(await asyncio.to_thread(self._facts.updates.status)))
+                if self._settings().mqtt is not None:
+                    updates = await asyncio.to_thread(self._facts.updates.status)
+                    self._broker.keep(UPDATE_STATUS, _json(updates))
+                    await self._take("update", update_of(updates))
             except (VeilcamError, OSError) as exc:
                 logger.warning("the disk does not say how it is: %s", exc)
             await asyncio.sleep(ASK_S)

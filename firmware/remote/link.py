@@ -1,17 +1,14 @@
 """What a camera says and hears at its broker: the one place where topics meet what they are about."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from firmware.access.change import GovernedSettings
 from firmware.audit import Audit
 from firmware.config.settings import Settings
-from firmware.errors import VeilcamError
-from firmware.ports import Clock, Updates
+from firmware.ports import Clock
 from firmware.remote.actions import Offered, offer_all
 from firmware.remote.broker import Broker
 from firmware.remote.commands import Commands
@@ -20,10 +17,6 @@ from firmware.remote.events import Events, Facts
 from firmware.remote.home_assistant import announce
 from firmware.remote.outbox import Outbox
 from firmware.remote.service import RemoteService
-from firmware.remote.topics import UPDATE_STATUS
-
-UPDATES_S = 5.0
-"""How often the broker is told how updates stand, where that has changed."""
 
 NAMED_BY = ("mqtt", "mqtt_ca")
 """Settings that say which broker it is."""
@@ -51,7 +44,6 @@ class Link:
     broker: Broker
     desired: Desired
     commands: Commands
-    updates: Updates
     events: Events
 
     async def run(self) -> None:
@@ -60,16 +52,7 @@ class Link:
             tasks.create_task(self.broker.run())
             tasks.create_task(self.desired.run())
             tasks.create_task(self.commands.run())
-            tasks.create_task(self._tell_updates())
             tasks.create_task(self.events.run())
-
-    async def _tell_updates(self) -> None:
-        """Have the broker retain how updates stand."""
-        while True:
-            with suppress(VeilcamError):
-                told = await asyncio.to_thread(self.updates.status)
-                self.broker.keep(UPDATE_STATUS, json.dumps(told).encode())
-            await asyncio.sleep(UPDATES_S)
 
 
 async def open_link(camera: Camera) -> Link:
@@ -86,7 +69,7 @@ def _opened(camera: Camera) -> Link:
     desired = Desired(camera.state, camera.settings, broker, camera.healthy)
     commands = Commands(camera.state, broker, camera.settings, camera.audit, camera.clock)
     events = Events(broker, camera.facts, camera.settings, camera.clock)
-    return Link(broker, desired, commands, camera.offered.updates, events)
+    return Link(broker, desired, commands, events)
 
 
 def _follow(camera: Camera, broker: Broker) -> None:
