@@ -22,7 +22,7 @@ from typing import TypeAlias
 from firmware.audit import Act, Audit
 from firmware.config.settings import COMMANDS, Settings
 from firmware.core.strict_json import NotStrict, read_json
-from firmware.errors import VeilcamError
+from firmware.errors import OutputError, VeilcamError
 from firmware.ports import Clock
 from firmware.remote import topics
 from firmware.remote.broker import Broker, Incoming
@@ -137,7 +137,11 @@ class Commands:
             command, correlation = await self._asked.get()
             outcome = await self._carried_out(command)
             told = {"state": DONE, **outcome.value} if isinstance(outcome, Outcome) else outcome
-            await self._end(command, dict(told), correlation)
+            try:
+                await self._end(command, dict(told), correlation)
+            except OutputError as exc:
+                # A disk that is full ends no camera: it still hides people.
+                logger.warning("the answer to %s is lost: %s", command.name, exc)
             if isinstance(outcome, Outcome):
                 outcome.then()
 

@@ -117,7 +117,11 @@ class Desired:
             await self._probe.wait()
             self._probe.clear()
             if await asyncio.to_thread(lambda: self._settings.on_probation):
-                await self._watch_over()
+                try:
+                    await self._watch_over()
+                except (OutputError, OSError) as exc:
+                    # It stays on probation: the start after next takes it back.
+                    logger.warning("what is on probation is neither confirmed nor taken back: %s", exc)
 
     async def _watch_over(self) -> None:
         """Confirm what is on probation once all is well for a while, or take it back."""
