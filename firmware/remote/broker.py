@@ -158,6 +158,7 @@ class Broker:
             except (NotReady, VeilcamError) as exc:
                 self._why = str(exc)
                 await self._moved.wait()
+                lost_s = asyncio.get_running_loop().time()
                 continue
             before = self.connections
             try:
