@@ -94,9 +94,11 @@ async def test_browsers_reach_it_by_its_encrypted_tls_key(state: Path) -> None:
         _, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=trusting, server_hostname="camera.example"
         )
+        served = writer.get_extra_info("ssl_object").getpeercert()
         writer.close()
     finally:
         server.close()
+    assert ("DNS", "camera.example") in served["subjectAltName"]
 
 
 def test_neither_password_shows_where_it_is_printed(state: Path) -> None:
