@@ -44,7 +44,7 @@ from firmware.state import own
 from firmware.status import CameraStatus, StatusSource
 from firmware.stream.control import serve_control
 from firmware.stream.ice import read_policy
-from firmware.stream.listen import Listen, read_listen, read_tls
+from firmware.stream.listen import ANYWHERE, Listen, read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.server import ServedAddress, answers, serve
 from firmware.stream.viewing import Shown, viewing
@@ -58,9 +58,6 @@ SILENT_NS = 5_000_000_000
 """A camera that released nothing for so long has failed, whatever the reason."""
 
 
-ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound
-
-
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """What one run of the camera is made of."""
@@ -72,6 +69,8 @@ class RunOptions:
     cache: ModelCache
     state: Path
     listen: str
+    claim_anew: bool = False
+    """A new claim code at each start, until somebody has claimed the camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +178,8 @@ async def _run(options: RunOptions, ready: Callable[[Ready], None]) -> None:
         tasks.create_task(_linked(options.state, desk, clock, works, offered, observed))
         tasks.create_task(beat(status.pulse, Notifier()))
         tasks.create_task(_end_when(stop))
-        ready(Ready(served, detectors, await asyncio.to_thread(desk.ownership.first_code)))
+        first_code = partial(desk.ownership.first_code, anew=options.claim_anew)
+        ready(Ready(served, detectors, await asyncio.to_thread(first_code)))
         await asyncio.get_running_loop().create_future()
 
 

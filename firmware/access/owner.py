@@ -1,4 +1,4 @@
-"""Whose camera this is: a claim code shown once, and the key of whoever claimed it.
+"""Whose camera this is: the claim code that it shows, and the key of whoever claimed it.
 
 The code has 80 random bits, so guessing it needs no throttle; the state folder holds its hash alone. The
 owner's private key never comes near the camera: `veilcam owner keygen` makes it on the owner's own computer.
@@ -91,9 +91,13 @@ class Ownership:
         """The owner's key; None where nobody has claimed the camera."""
         return self._owner
 
-    def first_code(self) -> str | None:
-        """Make the claim code and return it, the one time that it can be shown; None ever after."""
-        if self._owner is not None or (self._folder / CLAIM).exists():
+    def first_code(self, *, anew: bool = False) -> str | None:
+        """Make the claim code and return it, the one time that it can be shown; None ever after.
+
+        With `anew` a camera without an owner makes another one, and the one before is none any more: for a
+        camera on a wall, where what was shown may have been seen by nobody, or cut off with the power.
+        """
+        if self._owner is not None or ((self._folder / CLAIM).exists() and not anew):
             return None
         code = "".join(secrets.choice(ALPHABET) for _ in range(SYMBOLS))
         self._write(CLAIM, {"sha256": _hash(code)})

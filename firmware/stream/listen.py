@@ -11,6 +11,9 @@ from firmware.config.settings import Settings
 from firmware.errors import ConfigError, PortInUse
 from firmware.stream.ice import is_loopback
 
+ANYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not bound
+"""Every address of the machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listen:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
+from aioice.ice import get_host_addresses
 
 from firmware.stream.admission import Admission, add_security_headers, admit
 from firmware.stream.door import Door
 from firmware.stream.gate import Gate
-from firmware.stream.listen import Listen, bind, read_listen, read_tls
+from firmware.stream.listen import ANYWHERE, Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.problem import problems
 from firmware.stream.remote import PROXIES
@@ -39,6 +40,14 @@ class ServedAddress:
     url: str
     host: str
     port: int
+
+    def reached(self) -> list[str]:
+        """Return the addresses to open from elsewhere; none where all are listened on and there is none."""
+        if self.host not in ANYWHERE:
+            return [self.url]
+        scheme = self.url.partition(":")[0]
+        found = get_host_addresses(use_ipv4=True, use_ipv6=":" in self.host)
+        return [Listen(address, self.port).url(scheme) for address in found]
 
 
 def build(options: StreamOptions, listen: Listen, gate: Gate, routes: Sequence[Routes]) -> web.Application:

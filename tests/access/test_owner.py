@@ -139,3 +139,14 @@ def test_key_files_are_the_owners_alone_and_never_overwritten(tmp_path: Path) ->
     make_owner_key(tmp_path / "other", "", "a passphrase")
     assert b"ENCRYPTED" in (tmp_path / "other").read_bytes()
     assert json.loads(json.dumps(public.line())).startswith("veilcam-owner ed25519 ")
+
+
+def test_a_new_code_ends_the_one_before_until_somebody_has_claimed_the_camera(tmp_path: Path) -> None:
+    first = opened(tmp_path).first_code(anew=True)
+    second = opened(tmp_path).first_code(anew=True)
+    assert first is not None
+    assert second is not None
+    with pytest.raises(ClaimRefused):
+        opened(tmp_path).claim(first, KEY, nothing)
+    opened(tmp_path).claim(second, KEY, nothing)
+    assert opened(tmp_path).first_code(anew=True) is None

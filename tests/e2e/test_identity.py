@@ -78,3 +78,22 @@ def test_the_claim_code_is_shown_at_the_first_start_alone(tmp_path: Path, model_
     assert re.fullmatch(r"veilcam: claim code, shown this once: (\w{4}-){3}\w{4}", line)
     assert said[0].count("\u2588") + said[0].count("\u2584") > 50, "and as a QR code"
     assert "claim code" not in said[1]
+
+
+def test_a_service_puts_the_claim_code_where_it_is_told_and_another_at_each_start(
+    tmp_path: Path, model_cache: ModelCache
+) -> None:
+    shown, codes = tmp_path / "claim", []
+    for start in range(2):
+        log = tmp_path / f"log{start}"
+        with camera(tmp_path / "state", "--claim-code", str(shown), log=log) as running:
+            asyncio.run(status(running.url))
+        assert "claim" not in log.read_text(encoding="utf-8"), "a service's standard error is a log"
+        assert shown.stat().st_mode & 0o777 == 0o600
+        address, code, *drawn = shown.read_text(encoding="utf-8").splitlines()
+        assert address == f"{running.url}/claim"
+        assert re.fullmatch(r"claim code: (\w{4}-){3}\w{4}", code)
+        assert len(drawn) > 10, "and as a QR code"
+        codes.append(code)
+        shown.unlink()
+    assert codes[0] != codes[1]

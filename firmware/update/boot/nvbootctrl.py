@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firmware.errors import UpdateError
-from firmware.update.boot.command import told_by
+from firmware.update.boot.command import restart_machine, told_by
 from ota.errors import Code, UpdateRefused
 
 EFIVARS = Path("/sys/firmware/efi/efivars")
@@ -57,7 +57,7 @@ class Nvbootctrl:
         self,
         efivars: Path,
         tool: Sequence[str] = ("nvbootctrl",),
-        reboot: Sequence[str] = ("reboot",),
+        reboot: Sequence[str] = (),
     ) -> None:
         self._efivars, self._tool, self._reboot = efivars, tool, reboot
 
@@ -112,7 +112,7 @@ class Nvbootctrl:
 
     def restart(self, *, trial: bool) -> None:
         """Restart; which slot is taken was said before."""
-        told_by(self._reboot, "restart the machine by hand")
+        restart_machine("", self._reboot)
 
     def _take(self, slot: str) -> None:
         self._ask("-t", "rootfs", "set-active-boot-slot", NUMBERS[slot])

@@ -25,7 +25,7 @@ from jeepney.io.blocking import DBusConnection, open_dbus_connection
 from jeepney.wrappers import unwrap_msg
 
 from firmware.errors import UpdateError
-from firmware.update.boot.command import told_by
+from firmware.update.boot.command import restart_machine, told_by
 from ota.errors import Code, UpdateRefused
 from ota.release import Release
 
@@ -45,7 +45,7 @@ class Rauc:
         self,
         bus: str = "SYSTEM",
         tool: Sequence[str] = ("rauc",),
-        reboot: Sequence[str] = ("reboot",),
+        reboot: Sequence[str] = (),
         install_s: float = INSTALL_S,
     ) -> None:
         self._bus, self._tool, self._reboot, self._install_s = bus, tool, reboot, install_s
@@ -89,7 +89,7 @@ class Rauc:
 
     def restart(self, *, trial: bool) -> None:
         """Restart; which slot is taken was said before."""
-        told_by(self._reboot, "restart the machine by hand")
+        restart_machine("", self._reboot)
 
     def check(self, slot: str, folder: Path) -> None:
         """Look whether there is a bundle, and a slot that rests; raises UpdateRefused."""

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from firmware.errors import UpdateError
 from firmware.state import tidy, written
-from firmware.update.boot.command import told_by
+from firmware.update.boot.command import restart_machine
 from firmware.update.boot.machine import OTHER
 from ota.errors import Code, UpdateRefused
 
@@ -40,7 +40,7 @@ class Tryboot:
         autoboot: Path,
         bootloader: Path,
         numbers: Mapping[str, int],
-        reboot: Sequence[str] = ("reboot",),
+        reboot: Sequence[str] = (),
     ) -> None:
         self._autoboot, self._bootloader = autoboot, bootloader
         self._numbers, self._reboot = numbers, reboot
@@ -98,7 +98,7 @@ class Tryboot:
 
     def restart(self, *, trial: bool) -> None:
         """Restart, with the flag for one start where it is a trial."""
-        told_by([*self._reboot, *(["0 tryboot"] if trial else [])], "restart the machine by hand")
+        restart_machine("0 tryboot" if trial else "", self._reboot)
 
     def _text(self, slot: str) -> str:
         default, other = self._numbers[slot], self._numbers[OTHER[slot]]
