@@ -36,7 +36,7 @@ class LookProfile(Strict):
     )
 
 
-Boot: TypeAlias = Literal["directory", "tryboot", "nvbootctrl", "rauc"]
+Boot: TypeAlias = Literal["directory", "tryboot", "uboot", "nvbootctrl", "rauc"]
 
 
 class Profile(Strict):
@@ -57,7 +57,7 @@ class Profile(Strict):
     boot: Boot = Field(
         default="directory",
         description="Where updates go: folders, or the two system slots of an image that was flashed for it, "
-        "by the Raspberry Pi's tryboot, the Jetson's nvbootctrl, or RAUC.",
+        "by the Raspberry Pi's tryboot, U-Boot, the Jetson's nvbootctrl, or RAUC.",
     )
     keys: Literal["file", "tpm"] = Field(
         default="file",

@@ -5,6 +5,7 @@ Where the parts of a machine with two slots lie is settled by the image that was
     tryboot      GPT labels boot_a, boot_b (partitions 2 and 3), root_a, root_b; autoboot.txt on partition 1,
                  which is mounted on /boot/autoboot. boot_a and boot_b hold a FAT with the kernel; its
                  config.txt picks the root by [boot_partition=N], so that the same images fit both slots.
+    uboot        the same labels; bootstate holds what U-Boot reads, on partition 6.
     nvbootctrl   GPT labels APP and APP_b, as NVIDIA's flash tools make them with ROOTFS_AB=1; the kernel is
                  in the root.
     rauc         RAUC's own system.conf.
@@ -16,11 +17,12 @@ from types import MappingProxyType
 
 from firmware.errors import UpdateError
 from firmware.update.boot.directory import DirectorySlots
-from firmware.update.boot.machine import MachineSlots
+from firmware.update.boot.machine import MachineSlots, Switch
 from firmware.update.boot.nvbootctrl import EFIVARS, Nvbootctrl
 from firmware.update.boot.partition import Partitions
 from firmware.update.boot.port import BootControl
 from firmware.update.boot.tryboot import AUTOBOOT, BOOTLOADER, Tryboot
+from firmware.update.boot.uboot import Uboot
 
 SLOTS = "slots"
 DIRECTORY = "directory"
@@ -28,7 +30,14 @@ LABELS = Path("/dev/disk/by-partlabel")
 
 
 def _tryboot(folder: Path) -> BootControl:
-    switch = Tryboot(AUTOBOOT, BOOTLOADER, {"a": 2, "b": 3})
+    return _partitioned(folder, Tryboot(AUTOBOOT, BOOTLOADER, {"a": 2, "b": 3}))
+
+
+def _uboot(folder: Path) -> BootControl:
+    return _partitioned(folder, Uboot())
+
+
+def _partitioned(folder: Path, switch: Switch) -> BootControl:
     parts = {slot: {f"{kind}.img": _device(f"{kind}_{slot}") for kind in ("boot", "root")} for slot in "ab"}
     return MachineSlots(folder, switch, Partitions(parts, switch.booted))
 
@@ -53,7 +62,13 @@ def _device(label: str) -> Path:
 
 
 CHOICES: Mapping[str, Callable[[Path], BootControl]] = MappingProxyType(
-    {DIRECTORY: DirectorySlots, "tryboot": _tryboot, "nvbootctrl": _nvbootctrl, "rauc": _rauc}
+    {
+        DIRECTORY: DirectorySlots,
+        "tryboot": _tryboot,
+        "uboot": _uboot,
+        "nvbootctrl": _nvbootctrl,
+        "rauc": _rauc,
+    }
 )
 
 

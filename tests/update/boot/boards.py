@@ -11,7 +11,7 @@ import json
 import stat
 import sys
 import tarfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from firmware.update.boot.nvbootctrl import ATTRIBUTES, VENDOR, Nvbootctrl
 from firmware.update.boot.partition import Partitions
 from firmware.update.boot.port import PAYLOAD, BootControl
 from firmware.update.boot.tryboot import OLDEST, Tryboot
+from firmware.update.boot.uboot import OFFSETS, SIZE, Record, Uboot
 from ota.release import Privacy, Release
 
 ROOM = 400_000
@@ -239,6 +240,58 @@ class Pi(TwoSlots):
                 found[section] = int(line.partition("=")[2])
         self.tell("partition", found["tryboot"] if flag else found["all"])
         self.tell("tryboot", int(flag))
+        self.tick()
+
+    def runs(self) -> str:
+        return self.read(self.switch().booted())
+
+
+@dataclass
+class Emulated(TwoSlots):
+    """A machine of U-Boot's: does with both records what scripts/images/boot.cmd does."""
+
+    kinds: tuple[str, ...] = ("boot", "root")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.state.exists():
+            self.state.write_bytes(bytes(1 << 13))
+            self.boots("a")
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "bootstate"
+
+    def boots(self, slot: str) -> None:
+        (self.folder / "cmdline").write_text(f"console=ttyAMA0 veilcam.slot={slot} quiet\n")
+
+    def records(self) -> list[Record | None]:
+        return [Record.decoded(self.state.read_bytes()[at : at + SIZE]) for at in OFFSETS]
+
+    def switch(self) -> Uboot:
+        def ask(argument: str) -> None:
+            (self.folder / "asked").write_text(argument)
+
+        return Uboot(self.state, self.folder / "cmdline", ask)
+
+    def slots(self) -> MachineSlots:
+        switch = self.switch()
+        writer = Partitions(self.parts(), switch.booted)
+        return MachineSlots(self.folder / "slots", switch, writer, self.boot_id)
+
+    def restart(self) -> None:
+        self.asked()
+        ages = [(0, True) if one is None else one.age for one in self.records()]
+        chosen = 0 if ages[0] >= ages[1] else 1
+        record = self.records()[chosen] or Record(0, "a")
+        slot = record.good
+        if record.trying != "none" and not record.spent:
+            slot = record.trying
+            content = bytearray(self.state.read_bytes())
+            at = OFFSETS[1 - chosen]
+            content[at : at + SIZE] = replace(record, spent=True).encoded()
+            self.state.write_bytes(content)
+        self.boots(slot)
         self.tick()
 
     def runs(self) -> str:

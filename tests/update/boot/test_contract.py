@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.update.boot.boards import Jetson, Laptop, Machine, Pi, packed, put, release_of, start
+from tests.update.boot.boards import Emulated, Jetson, Laptop, Machine, Pi, packed, put, release_of, start
 from tests.update.boot.raucd import RaucBoard
 
 BOARDS: dict[str, Callable[[Path], Machine]] = {
     "directory": Laptop,
     "tryboot": Pi,
+    "uboot": Emulated,
     "nvbootctrl": Jetson,
     "rauc": RaucBoard,
 }
