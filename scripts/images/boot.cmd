@@ -14,7 +14,7 @@ if test ${try} != none && test ${spent} = 0; then
   if test ${chosen} = 0; then virtio write ${loadaddr} ${at1} 1; else virtio write ${loadaddr} ${at0} 1; fi
 fi
 setenv number 2; if test ${slot} = b; then setenv number 3; fi
-setenv bootargs "console=ttyAMA0 veilcam.slot=${slot} panic=5 quiet systemd.show_status=0"
+setenv bootargs "console=ttyAMA0 veilcam.slot=${slot} panic=5 quiet systemd.show_status=0 systemd.gpt_auto=no"
 echo "veilcam: slot ${slot}"
 load virtio 0:${number} ${kernel_addr_r} vmlinuz && load virtio 0:${number} ${ramdisk_addr_r} initrd && booti ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdtcontroladdr}
 echo "veilcam: slot ${slot} does not start"; reset

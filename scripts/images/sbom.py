@@ -1,4 +1,4 @@
-"""Writes what an image is made of: a CycloneDX 1.6 bill of its Debian and Python packages, on standard output."""
+"""Writes what an image is made of: a CycloneDX 1.6 bill of its Debian and Python packages."""
 
 import hashlib
 import json

@@ -1,0 +1,67 @@
+"""Chooses the bench: `--lg-env hil/qemu.yaml` is the emulated machine, which is built and wired up here."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from labgrid import Target
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from hil.bench import Bench
+from hil.emulated import build, network
+from hil.results import Results
+
+SLOW = 40.0
+"""Seconds that the emulated machine's second may take, on a machine that does other things besides."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Build the emulated machine's disk and its network before labgrid reads where they are."""
+    config.addinivalue_line("markers", "cuts: replays power cuts")
+    chosen = config.getoption("lg_env") or os.environ.get("LG_ENV") or ""
+    if Path(chosen).name != "qemu.yaml" or config.option.collectonly:
+        return
+    rig = Path(tempfile.mkdtemp(prefix="veilcam-rig-"))
+    atexit.register(shutil.rmtree, rig, ignore_errors=True)
+    folder = build.image()
+    config.stash[IMAGE] = folder
+    build.disk(folder, rig / "disk.qcow2")
+    served = network.enter(rig)
+    atexit.register(served.terminate)
+    os.environ["LG_RIG"] = str(rig)
+
+
+IMAGE = pytest.StashKey[Path]()
+
+
+@pytest.fixture(scope="session")
+def image(request: pytest.FixtureRequest) -> Path:
+    """The folder of the image that runs."""
+    folder = request.config.stash.get(IMAGE, None)
+    if folder is None:
+        pytest.skip("only where the image was built here: --lg-env hil/qemu.yaml")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bench(target: Target) -> Iterator[Bench]:
+    """The camera, switched on."""
+    emulated = "emulated" in target.env.get_target_features()
+    made = Bench(target, SLOW if emulated else 1.0)
+    made.on()
+    yield made
+    made.power.off()
+
+
+@pytest.fixture(scope="session")
+def results(request: pytest.FixtureRequest, target: Target) -> Iterator[Results]:
+    """What the suite found, written to a file at its end."""
+    made = Results(target.env.config.filename, sorted(target.env.get_target_features()))
+    yield made
+    made.write(request.session.testsfailed)

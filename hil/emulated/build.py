@@ -1,0 +1,97 @@
+"""Builds what the emulated machine starts from, once for the same files: its image, and releases for it."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BOARD = "emulated-arm64"
+INPUTS = ("firmware", "ota", "boards", "models", "scripts/image", "scripts/images", "scripts/system")
+FILES = ("requirements/run.lock", "pyproject.toml", "scripts/debian.sh")
+WITHIN_S = 1200.0
+
+Change = Callable[[Path], None]
+
+
+def cache() -> Path:
+    """Return where images are kept."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "veilcam" / "rig"
+
+
+def fingerprint() -> str:
+    """Return what names an image: the hash of everything of the project's that goes into it."""
+    found = hashlib.sha256()
+    paths = [path for name in INPUTS for path in [ROOT / name, *(ROOT / name).rglob("*")]]
+    for path in sorted([*paths, *(ROOT / name for name in FILES)]):
+        if path.is_file() and path.suffix != ".pyc":
+            found.update(f"{path.relative_to(ROOT)}\0".encode())
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
+def image() -> Path:
+    """Return the folder of the image, built where it is not there yet; older ones go."""
+    folder = cache() / fingerprint()
+    if not (folder / "SHA256SUMS").exists():
+        say("building the image (a minute, several where nothing is cached)")
+        cache().mkdir(parents=True, exist_ok=True)
+        for stale in cache().iterdir():
+            shutil.rmtree(stale)
+        part = Path(tempfile.mkdtemp(dir=cache()))
+        run([str(ROOT / "scripts" / "image"), BOARD, "--out", str(part)])
+        part.rename(folder)
+    return folder
+
+
+def release(folder: Path, name: str, change: Change) -> Path:
+    """Return a release made of the image's own, with its root changed; built once for each name."""
+    made = folder / name
+    if not (made / "boot.img").exists():
+        say(f"building the release {name!r}")
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            root, kernel = Path(work) / "root", Path(work) / "vmlinuz"
+            run(
+                [
+                    "unsquashfs",
+                    "-quiet",
+                    "-no-progress",
+                    "-d",
+                    str(root),
+                    str(folder / "release" / "root.img"),
+                ]
+            )
+            run(["mcopy", "-i", str(folder / "release" / "boot.img"), "::vmlinuz", str(kernel)])
+            change(root)
+            pack = [str(ROOT / "scripts" / "images" / "pack"), str(root), str(kernel), str(made)]
+            run(pack, {"SOURCE_DATE_EPOCH": "1"})
+    return made
+
+
+def disk(folder: Path, out: Path) -> None:
+    """Make a disk that nothing was written to yet; the image below it stays as it was built."""
+    out.unlink(missing_ok=True)
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(folder / "veilcam.img"), "-F", "raw", str(out)])
+
+
+def run(command: list[str], more: dict[str, str] | None = None) -> None:
+    """Run one step of the build; its words go where the tests' words go."""
+    subprocess.run(
+        command,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, **(more or {})},
+        timeout=WITHIN_S,
+        stdout=sys.__stderr__,
+        stderr=sys.__stderr__,
+    )
+
+
+def say(text: str) -> None:
+    """Print a line past pytest's capture: this takes a while."""
+    print(f"hil: {text}", file=sys.__stderr__, flush=True)

@@ -1,0 +1,77 @@
+"""The picture as somebody elsewhere gets it: WHEP over the bench's network, and nobody in it."""
+
+import asyncio
+import time
+
+import aiohttp
+import av
+import cv2
+import numpy as np
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamTrack
+
+from hil.bench import Bench, trusting
+from hil.results import Results
+
+
+class Player:
+    """A plain WebRTC player; closes with its block."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self._track: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
+
+    async def __aenter__(self) -> "Player":
+        self._peer.addTransceiver("video", direction="recvonly")
+        self._peer.on("track", lambda track: self._track.done() or self._track.set_result(track))
+        await self._peer.setLocalDescription(await self._peer.createOffer())
+        timeout = aiohttp.ClientTimeout(total=20 * self._bench.slow)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as http,
+            http.post(
+                f"{self._bench.url}/whep/redacted",
+                data=self._peer.localDescription.sdp,
+                headers={"Content-Type": "application/sdp"},
+                ssl=trusting(),
+            ) as answered,
+        ):
+            text = await answered.text()
+            assert answered.status == 201, text
+        await self._peer.setRemoteDescription(RTCSessionDescription(sdp=text, type="answer"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._peer.close()
+
+    async def frame(self) -> av.VideoFrame:
+        """Return the next picture."""
+        async with asyncio.timeout(30 * self._bench.slow):
+            frame = await (await self._track).recv()
+        assert isinstance(frame, av.VideoFrame)
+        return frame
+
+
+async def shown(bench: Bench, count: int) -> list[np.ndarray]:
+    """Return pictures from elsewhere, as BGR."""
+    async with Player(bench) as player:
+        return [(await player.frame()).to_ndarray(format="bgr24") for _ in range(count)]
+
+
+@pytest.mark.lg_feature("scene")
+async def test_pictures_come_by_whep_and_nobody_is_in_them(bench: Bench, results: Results) -> None:
+    from hil.looks import faces  # noqa: PLC0415 - the models are needed here for this alone
+
+    await bench.until_shown(120)
+    begun = time.monotonic()
+    pictures = await shown(bench, 10)
+    results.figure("offer to tenth picture", time.monotonic() - begun, "s of the rig")
+    assert all(picture.shape[:2] == (360, 640) for picture in pictures)
+    assert len({picture.tobytes() for picture in pictures}) > 5, "it moves"
+    assert [await faces(cv2.resize(picture, (960, 544))) for picture in pictures[::3]] == [[]] * 4
+
+
+async def test_a_viewer_that_goes_leaves_nothing(bench: Bench) -> None:
+    await shown(bench, 1)
+    await bench.until(lambda told: told["viewers"] == 0, 120, "the viewer is forgotten")
