@@ -102,15 +102,26 @@ def bind_detectors(
         manifest = manifests[name]
         size = _live_size(manifest, look)
         options, artefact = runnable(manifest, drivers, size)
-        read = partial(cache.read, manifest, artefact)
-        read()  # a wrong file is told now, not when the camera has been opened
+        read, *rest = [partial(cache.read, manifest, one) for one in segments(manifest, artefact)]
+        for each in (read, *rest):
+            each()  # a wrong file is told now, not when the camera has been opened
         sight = Sight(size.width, size.height, grows=artefact.width is None)
-        model = LoadedModel(manifest, read, sight, manifest.live())
+        model = LoadedModel(manifest, read, sight, manifest.live(), tuple(rest))
         opens = partial(modules[options.driver].open_detector, options, model)
         title = f"{name} ({options.driver}, {size.width}x{size.height})"
         smallest = {kind: found.smallest for kind, found in manifest.finds.items() if found.smallest}
         bound.append(BoundDetector(name, frozenset(manifest.finds), opens, title, sight, smallest))
     return BoundDetectors(chain.name, tuple(bound))
+
+
+def segments(manifest: Manifest, first: Artefact) -> list[Artefact]:
+    """Return the files of a model that is in several, in the order they run."""
+    after = [one for one in manifest.artefacts.values() if one.segment and one.runtime == first.runtime]
+    return [first, *sorted(after, key=lambda one: one.segment)]
+
+
+RUNS: Mapping[str, str] = {"tensorrt": "onnx"}
+"""Drivers that run files made for another one."""
 
 
 def _live_size(manifest: Manifest, look: LookProfile) -> InputSize:
@@ -133,7 +144,8 @@ def runnable(
         for artefact in manifest.artefacts.values():
             made_for = (artefact.width, artefact.height)
             fits = size is None or made_for in {(None, None), (size.width, size.height)}
-            if artefact.runtime == options.driver and fits:
+            takes = artefact.runtime == RUNS.get(options.driver, options.driver)
+            if takes and fits and artefact.segment == 0:
                 return options, artefact
     raise DriverUnavailable(
         f"model {manifest.name}: none of the board's detector drivers "

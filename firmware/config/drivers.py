@@ -99,6 +99,14 @@ class EdgetpuOptions(Strict):
 
     driver: Literal["edgetpu"]
     device: Literal["usb", "pci", "any"] = "any"
+    python: str | None = Field(
+        default=None,
+        pattern=r"^/",
+        description="The Python that has the TPU's runtime, where that is not the camera's own.",
+    )
+    library: str = Field(
+        default="libedgetpu.so.1", pattern=r"^[A-Za-z0-9._/-]{1,200}$", description="Its library."
+    )
 
 
 class TensorrtOptions(Strict):

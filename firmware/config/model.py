@@ -79,6 +79,8 @@ class Artefact(Strict):
     width: int | None = Field(default=None, gt=0)
     """Input width in pixels, where the file fixes one."""
     height: int | None = Field(default=None, gt=0)
+    segment: int = Field(default=0, ge=0, le=7)
+    """Of a model in several files, which one: each takes what the one before it gives."""
     source: Source
 
 
@@ -130,7 +132,7 @@ class Manifest(Strict):
 
     name: str
     title: str
-    head: Literal["yunet", "centerface", "blazeface", "nanodet", "yolox", "picture"]
+    head: Literal["yunet", "centerface", "blazeface", "nanodet", "yolox", "ssd", "picture"]
     finds: dict[Kind, Finds] = Field(default_factory=dict)
     """What it finds, and the scores that count; nothing for a picture that is only shown."""
     licence: str
@@ -179,6 +181,8 @@ class LoadedModel:
     read: Callable[[], bytes]
     sight: Sight | None
     wanted: Mapping[Kind, Wanted]
+    rest: tuple[Callable[[], bytes], ...] = ()
+    """The same for the segments after the first."""
 
     @property
     def fixed(self) -> tuple[int, int] | None:

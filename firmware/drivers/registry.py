@@ -29,8 +29,8 @@ DETECTORS: Mapping[str, str] = MappingProxyType(
     {
         "onnx": "firmware.drivers.detector_onnx",
         "tflite": "firmware.drivers.detector_tflite",
-        "edgetpu": LATER,
-        "tensorrt": LATER,
+        "edgetpu": "firmware.drivers.detector_edgetpu",
+        "tensorrt": "firmware.drivers.detector_tensorrt",
     }
 )
 """Each module has `open_detector(options, model) -> AbstractAsyncContextManager[Detector]`."""

@@ -13,6 +13,7 @@ from firmware.core.heads.blazeface import BlazeFace
 from firmware.core.heads.centerface import CenterFace
 from firmware.core.heads.found import Found, Head, Outputs, Tensor, Wanted
 from firmware.core.heads.nanodet import NanoDet
+from firmware.core.heads.ssd import Ssd
 from firmware.core.heads.yolox import YoloX
 from firmware.core.heads.yunet import YuNet
 from firmware.errors import DetectorFailed
@@ -23,6 +24,7 @@ HEADS: dict[str, Head] = {
     "blazeface": BlazeFace(),
     "nanodet": NanoDet(),
     "yolox": YoloX(),
+    "ssd": Ssd(),
 }
 LEAST_PERSON = 10
 """Pixels of the input: what is lower and has no head is a speck that looks like nobody in particular."""
