@@ -105,7 +105,7 @@ def bind_detectors(
         read, *rest = [partial(cache.read, manifest, one) for one in segments(manifest, artefact)]
         for each in (read, *rest):
             each()  # a wrong file is told now, not when the camera has been opened
-        sight = Sight(size.width, size.height, grows=artefact.width is None)
+        sight = Sight(size.width, size.height, grows=artefact.width is None and options.driver not in FIXES)
         model = LoadedModel(manifest, read, sight, manifest.live(), tuple(rest))
         opens = partial(modules[options.driver].open_detector, options, model)
         title = f"{name} ({options.driver}, {size.width}x{size.height})"
@@ -119,6 +119,9 @@ def segments(manifest: Manifest, first: Artefact) -> list[Artefact]:
     after = [one for one in manifest.artefacts.values() if one.segment and one.runtime == first.runtime]
     return [first, *sorted(after, key=lambda one: one.segment)]
 
+
+FIXES = frozenset({"tensorrt"})
+"""Drivers that make a model for one size, whatever sizes its file takes."""
 
 RUNS: Mapping[str, str] = {"tensorrt": "onnx"}
 """Drivers that run files made for another one."""

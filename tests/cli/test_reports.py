@@ -49,8 +49,8 @@ def test_boards_say_what_they_lack_here() -> None:
 def test_boards_check_accepts_every_shipped_board() -> None:
     done = veilcam("boards", "check")
     assert done.returncode == 0
-    assert len(done.stdout.splitlines()) == 5
-    assert len(told(veilcam("boards", "check", "--json"))) == 5
+    assert len(done.stdout.splitlines()) == len(board_files())
+    assert len(told(veilcam("boards", "check", "--json"))) == len(board_files())
 
 
 def test_doctor_is_well_on_the_laptop_and_names_the_chain(model_cache: ModelCache) -> None:
@@ -66,7 +66,7 @@ def test_doctor_tells_what_a_board_lacks() -> None:
     done = veilcam("doctor", "--board", "pi4-coral")
     assert done.returncode == 1
     assert "LACK  driver" in done.stdout
-    assert "edgetpu" in done.stdout
+    assert "apt install python3-picamera2" in done.stdout
 
 
 def test_bench_update_tells_what_each_way_costs(tmp_path: Path) -> None:

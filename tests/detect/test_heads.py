@@ -201,7 +201,7 @@ def test_inputs_have_the_layout_and_order_of_colours_the_network_takes(name: str
     tensor = HEADS[name].preprocess(blue)
     assert tensor.dtype == np.float32
     assert tensor.flags.c_contiguous
-    channels = tensor[0].reshape(-1, 3).T if name == "blazeface" else tensor[0].reshape(3, -1)
+    channels = tensor[0].reshape(-1, 3).T if name in ("blazeface", "ssd") else tensor[0].reshape(3, -1)
     assert int(channels.mean(axis=1).argmax()) == (0 if name in ("yunet", "nanodet", "yolox") else 2)
 
 

@@ -4,14 +4,12 @@ The double has no TPU: it claims nothing of a model, which then runs on the CPU.
 its deadlines, its errors and its end, and the order of segments; not what a TPU finds, nor how fast.
 """
 
-import asyncio
-import functools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +24,8 @@ from firmware.drivers import detector_edgetpu, detector_tflite
 from firmware.drivers.detector_edgetpu import Child, EdgetpuDetector, Ends, open_detector
 from firmware.errors import ConfigError, DetectorFailed, DriverUnavailable
 from tests.detect.conftest import shown
+from tests.drivers.alone import by_itself
 from tests.drivers.edgetpu.segments import segment
-
-
-def by_itself(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
-    """Run a test in a loop that may block: it plays the part of the detector's own thread."""
-
-    @functools.wraps(test)
-    def run(*args: object, **kwargs: object) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
-
 
 MANIFESTS = load_manifests()
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from firmware.resources import models_dir
 def test_chains_name_manifests_that_find_what_they_should() -> None:
     manifests = load_manifests()
     chains = load_chains()
-    assert [chain.name for chain in chains] == ["upstream", "registry"]
+    assert [chain.name for chain in chains] == ["upstream", "registry", "coral"]
     for chain in chains:
         assert all(Kind.FACE in manifests[name].finds for name in chain.faces)
         assert all(Kind.PERSON in manifests[name].finds for name in chain.people)
