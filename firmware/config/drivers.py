@@ -139,7 +139,17 @@ class V4l2m2mOptions(Strict):
     keyframe_interval_s: float = Field(default=10.0, gt=0, le=60)
 
 
-EncoderOptions: TypeAlias = Annotated[X264Options | V4l2m2mOptions, Field(discriminator="driver")]
+class NvencOptions(Strict):
+    """The H.264 block of a Jetson, by GStreamer; an Orin Nano has none."""
+
+    driver: Literal["nvenc"]
+    bitrate: int = Field(default=2_000_000, ge=100_000, le=20_000_000, description="Bits per second.")
+    keyframe_interval_s: float = Field(default=10.0, gt=0, le=60)
+
+
+EncoderOptions: TypeAlias = Annotated[
+    X264Options | V4l2m2mOptions | NvencOptions, Field(discriminator="driver")
+]
 
 
 class LedOptions(Strict):

@@ -23,6 +23,14 @@ def units(access_unit: bytes) -> Iterator[bytes]:
         begin = end
 
 
+def parameter_sets(access_unit: bytes) -> bytes:
+    """Return the sequence and picture parameter sets of an access unit; empty where it lacks either kind."""
+    kept = [unit for unit in units(access_unit) if unit[0] & 0x1F in (SPS, PPS)]
+    if {unit[0] & 0x1F for unit in kept} != {SPS, PPS}:
+        return b""
+    return b"".join(b"\0" + START + unit for unit in kept)
+
+
 def picture_alone(access_unit: bytes) -> bytes:
     """Return an access unit with nothing in it but the picture and its parameter sets."""
     kept = [unit for unit in units(access_unit) if unit[0] & 0x1F in PICTURE]

@@ -1,7 +1,6 @@
 """The closed table of drivers: a board file names an entry, never an import path.
 
-An unknown name and a missing package are two different errors. Entries whose value is `LATER` have their
-options and board files; their bodies come with a later release and choosing one says so.
+An unknown name and a missing package are two different errors.
 """
 
 import importlib
@@ -10,17 +9,14 @@ from types import MappingProxyType, ModuleType
 
 from firmware.errors import DriverUnavailable, UnknownDriver
 
-LATER = ""
-"""Marks a driver without a body in this release."""
-
 CAMERAS: Mapping[str, str] = MappingProxyType(
     {
         "scene": "firmware.drivers.camera_scene",
         "file": "firmware.drivers.camera_file",
         "v4l2": "firmware.drivers.camera_v4l2",
         "rtsp": "firmware.drivers.camera_rtsp",
-        "picamera2": LATER,
-        "argus": LATER,
+        "picamera2": "firmware.drivers.camera_picamera2",
+        "argus": "firmware.drivers.jetson",
     }
 )
 """Each module has `open_camera(options) -> AbstractAsyncContextManager[Camera]`."""
@@ -35,7 +31,13 @@ DETECTORS: Mapping[str, str] = MappingProxyType(
 )
 """Each module has `open_detector(options, model) -> AbstractAsyncContextManager[Detector]`."""
 
-ENCODERS: Mapping[str, str] = MappingProxyType({"x264": "firmware.drivers.encoder_x264", "v4l2m2m": LATER})
+ENCODERS: Mapping[str, str] = MappingProxyType(
+    {
+        "x264": "firmware.drivers.encoder_x264",
+        "v4l2m2m": "firmware.drivers.encoder_v4l2m2m",
+        "nvenc": "firmware.drivers.jetson",
+    }
+)
 """Each module has `open_encoder(options, width, height, fps) -> Encoder`."""
 
 LAMPS: Mapping[str, str] = MappingProxyType({"led": "firmware.drivers.lamp_led"})
@@ -50,30 +52,43 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
 )
 """Where a package is not called what is imported."""
 
+SYSTEM: Mapping[str, str] = MappingProxyType(
+    {
+        "picamera2": "apt install python3-picamera2",
+        "libcamera": "apt install python3-libcamera",
+        "gi": "apt install python3-gi gir1.2-gst-plugins-base-1.0",
+    }
+)
+"""What belongs to the system's own Python, and how it is installed there."""
+
+
+def _needs(imported: str) -> str:
+    """Say what a driver needs, and how to get it."""
+    if imported in SYSTEM:
+        return (
+            f"needs the package {imported!r} of the system: sudo {SYSTEM[imported]}, and a venv that sees it "
+            "(scripts/install makes one)"
+        )
+    package = PACKAGES.get(imported, imported)
+    return f"needs the package {package!r}; install it with: pip install {package}"
+
 
 def load(kind: str, table: Mapping[str, str], name: str) -> ModuleType:
     """Import one driver's module.
 
     Raises:
         UnknownDriver: the table has no such name.
-        DriverUnavailable: its package is missing, or its body comes with a later release.
+        DriverUnavailable: its package is missing.
     """
     if name not in table:
         raise UnknownDriver(f"no {kind} driver is called {name!r}; choose one of {', '.join(table)}")
     module_name = table[name]
-    if module_name == LATER:
-        raise DriverUnavailable(
-            f"{kind} driver {name!r} comes with a later release; choose another board or {kind} for now"
-        )
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
         if exc.name is None or exc.name.startswith("firmware"):
             raise  # our own mistake, not the installer's
         imported = exc.name.partition(".")[0]
-        package = PACKAGES.get(imported, imported)
-        raise DriverUnavailable(
-            f"{kind} driver {name!r} needs the package {package!r}; install it with: pip install {package}"
-        ) from exc
+        raise DriverUnavailable(f"{kind} driver {name!r} {_needs(imported)}") from exc
     except ImportError as exc:
         raise DriverUnavailable(f"{kind} driver {name!r} cannot be loaded on this machine: {exc}") from exc

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from firmware.config.model import ModelCache, choose_chain, load_manifests
+from firmware.config.profile import board_files
 from tests.cli.test_bad_input import veilcam
 
 pytestmark = pytest.mark.models
