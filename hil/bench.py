@@ -5,6 +5,7 @@ import base64
 import contextlib
 import re
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 
 import aiohttp
 from labgrid import Target
-from labgrid.exceptions import NoDriverFoundError
 from labgrid.protocol import CommandProtocol, ConsoleProtocol, PowerProtocol
 from pexpect import TIMEOUT
 
@@ -32,6 +32,8 @@ class Bench:
         self.console = target.get_driver(ConsoleProtocol, activate=False)
         self.said = ""
         """What the console has said, as far as no shell took it."""
+        self._talking, self._over = threading.Lock(), threading.Event()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
         self.url = f"https://{target.get_resource('NetworkService').address}:{PORT}"
 
     def on(self) -> None:
@@ -39,44 +41,46 @@ class Bench:
         self.target.activate(self.power)
         self.target.activate(self.console)
         self.power.on()
+        self._listener.start()
 
-    def listen(self) -> None:
-        """Take what the console says; a machine whose console nobody reads stands still."""
-        with contextlib.suppress(TIMEOUT):
-            while True:
-                self.said += self.console.read(size=4096, timeout=0.05).decode(errors="replace")
+    def off(self) -> None:
+        """Switch it off."""
+        self._over.set()
+        self._listener.join()
+        self.power.off()
+
+    def _listen(self) -> None:
+        """Take what the console says while nobody talks to it: QEMU stands still where nobody reads."""
+        while not self._over.wait(0.02):
+            with self._talking, contextlib.suppress(TIMEOUT):
+                self.said += self.console.read(size=4096, timeout=0.01).decode(errors="replace")
 
     def cut(self) -> None:
         """Take its power away, and give it back: nobody is asked."""
-        if self.shell_is_there:
-            self.target.deactivate(self.target.get_driver(CommandProtocol, activate=False))
-        self.power.cycle()
+        with self._talking:
+            self._forget_shell()
+            self.power.cycle()
 
-    @property
-    def shell_is_there(self) -> bool:
-        """Whether a shell of this start is open."""
-        try:
-            return self.target.get_active_driver(CommandProtocol) is not None
-        except NoDriverFoundError:
-            return False
+    def restarts(self, command: str) -> None:
+        """Type a command that ends this start of the machine, and with it its shell."""
+        with self._talking:
+            self.target.get_driver(CommandProtocol).console.sendline(command)
+            self._forget_shell()
 
-    @property
-    def shell(self) -> Any:
-        """A root shell of this start; waits for it."""
-        return self.target.get_driver(CommandProtocol)
-
-    def forget_shell(self) -> None:
-        """Take note that the machine restarts: its shell goes."""
-        self.target.deactivate(self.shell)
+    def _forget_shell(self) -> None:
+        self.target.deactivate(self.target.get_driver(CommandProtocol, activate=False))
 
     def run(self, command: str, within_s: float = 30.0) -> str:
-        """Return what a command prints in the shell; raises ExecutionError where it fails."""
-        return "\n".join(self.shell.run_check(command, timeout=within_s * self.slow))
+        """Return what a command prints in a root shell, once there is one; raises ExecutionError where it fails."""
+        with self._talking:
+            shell: Any = self.target.get_driver(CommandProtocol)
+            return "\n".join(shell.run_check(command, timeout=within_s * self.slow))
 
     def python(self, text: str, *words: str, within_s: float = 60.0) -> str:
         """Run a program with the camera's own Python and return what it prints."""
         self.put("/run/rig.py", text.encode())
-        return self.run(f"/opt/veilcam/venv/bin/python3 /run/rig.py {' '.join(words)} 2>&1", within_s)
+        python = "VEILCAM_CACHE=/opt/veilcam/models /opt/veilcam/venv/bin/python3"
+        return self.run(f"{python} /run/rig.py {' '.join(words)} 2>&1", within_s)
 
     def put(self, path: str, content: bytes) -> None:
         """Write a small file through the console."""
@@ -105,14 +109,12 @@ class Bench:
         """Return the first status that fits; raises AssertionError where none does in time."""
         end, told = time.monotonic() + within_s * self.slow, {}
         while time.monotonic() < end:
-            self.listen()
             try:
                 told = await self.status()
                 if holds(told):
                     return told
             except (OSError, aiohttp.ClientError, TimeoutError):
                 pass
-            self.listen()
             await asyncio.sleep(POLL_S)
         raise AssertionError(f"not within {within_s} s of the board's time: {what}; last told: {told}")
 

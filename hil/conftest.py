@@ -56,7 +56,7 @@ def bench(target: Target) -> Iterator[Bench]:
     made = Bench(target, SLOW if emulated else 1.0)
     made.on()
     yield made
-    made.power.off()
+    made.off()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ async def test_a_camera_that_stands_still_is_started_again(bench: Bench) -> None
 async def test_a_machine_that_stands_still_restarts(bench: Bench) -> None:
     before = bench.run("cat /proc/sys/kernel/random/boot_id")
     bench.run("echo 0 >/proc/sys/kernel/panic")
-    bench.shell.console.sendline("echo c >/proc/sysrq-trigger")
-    bench.forget_shell()
+    bench.restarts("echo c >/proc/sysrq-trigger")
     await bench.until(lambda told: told["uptime_s"] < 30, 300, "it started again")
     assert bench.run("cat /proc/sys/kernel/random/boot_id") != before
