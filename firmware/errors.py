@@ -9,7 +9,7 @@ VeilcamError
 │   ├── IdentityDamaged            whoever has a copy of the state folder mends it 14
 │   ├── CameraRefused              whoever asked: the camera's owner can allow it  15
 │   └── KeyUnavailable             whoever has the token, or mends the TPM          16
-├── DriverUnavailable              the installer adds a package or a later release 20
+├── DriverUnavailable              the installer adds a package, or a part        20
 ├── SourceError                    whoever owns the camera or the clip mends it    30
 │   ├── SourceNotFound                                                             31
 │   ├── SourceCorrupt                                                              32

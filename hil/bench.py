@@ -71,7 +71,7 @@ class Bench:
         self.target.deactivate(self.target.get_driver(CommandProtocol, activate=False))
 
     def run(self, command: str, within_s: float = 30.0) -> str:
-        """Return what a command prints in a root shell, once there is one; raises ExecutionError where it fails."""
+        """Return what a command prints in a root shell; raises ExecutionError where it fails."""
         with self._talking:
             shell: Any = self.target.get_driver(CommandProtocol)
             return "\n".join(shell.run_check(command, timeout=within_s * self.slow))

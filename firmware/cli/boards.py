@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from firmware.config.profile import Profile, board_files, find_profile, load_profile, matching_profile
+from firmware.config.profile import (
+    Profile,
+    board_files,
+    find_profile,
+    load_profile,
+    matching_profile,
+    this_machine,
+)
 from firmware.drivers.registry import CAMERAS, DETECTORS, ENCODERS, LAMPS, load
 from firmware.errors import DriverUnavailable
 
@@ -22,6 +29,12 @@ def fill(parser: argparse.ArgumentParser) -> None:
     check.add_argument("board", metavar="NAME|FILE", nargs="?", help="default: every shipped board")
     check.add_argument("--json", action="store_true", help="print one JSON array of the valid boards")
     check.set_defaults(handler=handle_check)
+    detect = actions.add_parser("detect", help="which board this machine is, and why")
+    detect.description = (
+        "Exit status 1 where it is none of this build's boards: `veilcam run` takes laptop then."
+    )
+    detect.add_argument("--json", action="store_true", help="print one JSON object")
+    detect.set_defaults(handler=handle_detect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,25 @@ def handle_list(args: argparse.Namespace) -> int:
         for line in row.lacks:
             print(f"{'':<18}not here: {line}")
     return 0
+
+
+def handle_detect(args: argparse.Namespace) -> int:
+    """Print the board that this machine is."""
+    machine, profile = this_machine(), matching_profile()
+    told = {
+        "board": profile.name if profile else None,
+        "compatible": list(machine.compatible),
+        "memory_mib": machine.memory_mib,
+    }
+    if args.json:
+        print(json.dumps(told))
+    elif profile:
+        named = ", ".join(sorted(set(profile.compatible) & set(machine.compatible)))
+        print(f"{profile.name}: {profile.title} ({named}; {machine.memory_mib} MiB)")
+    else:
+        tree = ", ".join(machine.compatible) or "no device tree"
+        print(f"none of this build's boards ({tree}); write a board file, or run with --board laptop")
+    return 0 if profile else 1
 
 
 def handle_check(args: argparse.Namespace) -> int:

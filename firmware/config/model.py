@@ -295,4 +295,10 @@ def choose_chain(cache: ModelCache, manifests: Mapping[str, Manifest], name: str
     for chain in chains:
         if cache.complete(chain, manifests):
             return chain
+    if name != "auto":
+        lacking = [one for one in chains[0].live if not cache.has_model(manifests[one])]
+        raise ModelMissing(
+            f"model chain {name!r} lacks {' and '.join(lacking)} in {cache.root}; run: veilcam models fetch "
+            f"{' '.join(lacking)}"
+        )
     raise ModelMissing(f"no model chain is complete in {cache.root}; run scripts/fetch-models")

@@ -1,6 +1,9 @@
 """Board profiles (`boards/*.toml`): which camera, detectors and encoder a board binds."""
 
+import re
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -21,6 +24,7 @@ from firmware.errors import SourceNotFound, UnknownBoard
 from firmware.resources import boards_dir
 
 COMPATIBLE = Path("proc/device-tree/compatible")
+MEMORY = Path("proc/meminfo")
 
 
 class LookProfile(Strict):
@@ -46,6 +50,9 @@ class Profile(Strict):
     title: str
     compatible: tuple[str, ...] = Field(
         default=(), description="Entries of the device tree's `compatible` that this board has."
+    )
+    most_memory_mib: int | None = Field(
+        default=None, gt=0, description="The board is this one only with so much memory at most."
     )
     camera: CameraOptions
     detectors: tuple[DetectorOptions, ...] = Field(min_length=1, description="In order of preference.")
@@ -96,17 +103,38 @@ def find_profile(name_or_file: str) -> Profile:
     )
 
 
-def matching_profile(root: Path = Path("/")) -> Profile | None:
-    """Return the board this machine is, by its device tree under `root`; None if it is no known board."""
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a machine says of itself: its device tree's `compatible`, and its memory in MiB."""
+
+    compatible: tuple[str, ...]
+    memory_mib: int
+
+    def is_one(self, profile: Profile) -> bool:
+        """Tell whether it is the board of a profile."""
+        fits = profile.most_memory_mib is None or self.memory_mib <= profile.most_memory_mib
+        return fits and not set(profile.compatible).isdisjoint(self.compatible)
+
+
+def this_machine(root: Path = Path("/")) -> Machine:
+    """Return what the machine under `root` says of itself; nothing where it has no device tree."""
     try:
-        entries = (root / COMPATIBLE).read_bytes().decode("ascii", "replace").rstrip("\0").split("\0")
+        text = (root / COMPATIBLE).read_bytes()[:4096].decode("ascii", "replace").rstrip("\0")
     except OSError:
-        return None
-    for path in board_files():
-        profile = load_profile(path)
-        if set(profile.compatible) & set(entries):
-            return profile
-    return None
+        text = ""
+    try:
+        told = re.search(r"^MemTotal:\s+(\d+) kB", (root / MEMORY).read_text(encoding="ascii"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
+        told = None
+    return Machine(tuple(text.split("\0")) if text else (), int(told[1]) // 1024 if told else 0)
+
+
+def matching_profile(root: Path = Path("/")) -> Profile | None:
+    """Return the board that the machine under `root` is; None if it is no known board."""
+    machine = this_machine(root)
+    found = [profile for path in board_files() if machine.is_one(profile := load_profile(path))]
+    # Of two boards with one name in the device tree the one for less memory is meant for this one.
+    return min(found, key=lambda one: one.most_memory_mib or sys.maxsize, default=None)
 
 
 def chosen_profile(board: str | None) -> Profile:

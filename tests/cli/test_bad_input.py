@@ -108,9 +108,38 @@ def test_unknown_key_in_a_board_file(tmp_path: Path) -> None:
     )
 
 
-def test_driver_of_a_later_release(tmp_path: Path) -> None:
-    done = veilcam("run", "--board", "jetson-orin-nano", "--state", str(tmp_path / "state"))
-    check_fails(done, errors.DriverUnavailable, "'tensorrt'", "later release")
+ELSEWHERE = {
+    "pi5": "sudo apt install python3-picamera2",
+    "pi5-2gb": "sudo apt install python3-picamera2",
+    "pi4": "sudo apt install python3-picamera2",
+    "zero2w": "sudo apt install python3-picamera2",
+    "jetson-orin-nano": "sudo apt install python3-gi",
+    "jetson-orin-nx": "sudo apt install python3-gi",
+}
+"""Boards that this machine is not, and what of theirs it lacks."""
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("board", ELSEWHERE)
+def test_a_board_elsewhere_is_one_line_that_names_its_package(
+    board: str, model_cache: ModelCache, tmp_path: Path
+) -> None:
+    done = veilcam("run", "--board", board, "--state", str(tmp_path / "state"))
+    check_fails(done, errors.DriverUnavailable, ELSEWHERE[board])
+
+
+@pytest.mark.models
+def test_a_coral_board_names_its_package_or_its_models(model_cache: ModelCache, tmp_path: Path) -> None:
+    done = veilcam("run", "--board", "pi4-coral", "--state", str(tmp_path / "state"))
+    if done.returncode == errors.DriverUnavailable.exit_code:
+        check_fails(done, errors.DriverUnavailable, "sudo apt install python3-picamera2")
+    else:
+        check_fails(done, errors.ModelMissing, "coral")
+
+
+def test_every_shipped_board_was_tried_here_or_runs_here() -> None:
+    runs = {"laptop", "emulated-arm64", "pi4-coral"}
+    assert {path.stem for path in board_files()} == runs | set(ELSEWHERE)
 
 
 def test_unknown_setting(run: list[str], tmp_path: Path) -> None:

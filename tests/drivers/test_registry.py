@@ -82,20 +82,48 @@ def test_these_boards_are_shipped() -> None:
         "pi5",
         "pi4",
         "pi4-coral",
+        "pi5-2gb",
+        "zero2w",
         "jetson-orin-nano",
+        "jetson-orin-nx",
         "emulated-arm64",
     }
 
 
-def test_board_is_known_by_its_device_tree(tmp_path: Path) -> None:
-    tree = tmp_path / "proc" / "device-tree"
-    tree.mkdir(parents=True)
-    assert matching_profile(tmp_path) is None
-    (tree / "compatible").write_bytes(b"raspberrypi,5-model-b\0brcm,bcm2712\0")
-    profile = matching_profile(tmp_path)
+TREES = {
+    "raspberrypi,5-model-b\0brcm,bcm2712": ("pi5", 8000),
+    "raspberrypi,5-model-b\0brcm,bcm2712 ": ("pi5-2gb", 2000),
+    "raspberrypi,5-compute-module\0brcm,bcm2712": ("pi5", 4000),
+    "raspberrypi,4-model-b\0brcm,bcm2711": ("pi4", 4000),
+    "raspberrypi,model-zero-2-w\0brcm,bcm2837": ("zero2w", 420),
+    "nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234": ("jetson-orin-nano", 7600),
+    "nvidia,p3768-0000+p3767-0000\0nvidia,p3767-0000\0nvidia,tegra234": ("jetson-orin-nx", 15000),
+    "linux,dummy-virt": ("emulated-arm64", 2000),
+}
+
+
+def machine(root: Path, compatible: str, memory_mib: int) -> Path:
+    """Make a folder that says what a machine's /proc says."""
+    tree = root / "proc" / "device-tree"
+    tree.mkdir(parents=True, exist_ok=True)
+    (tree / "compatible").write_bytes(compatible.strip().encode() + b"\0")
+    text = f"MemTotal:  {memory_mib * 1024} kB\nMemFree: 1 kB\n"
+    (root / "proc" / "meminfo").write_text(text, encoding="ascii")
+    return root
+
+
+@pytest.mark.parametrize("compatible", TREES)
+def test_a_board_is_known_by_its_device_tree_and_memory(compatible: str, tmp_path: Path) -> None:
+    board, memory = TREES[compatible]
+    profile = matching_profile(machine(tmp_path, compatible, memory))
     assert profile is not None
-    assert profile.name == "pi5"
-    (tree / "compatible").write_bytes(b"acme,toaster\0")
+    assert profile.name == board
+
+
+def test_what_is_no_board_of_ours_is_none(tmp_path: Path) -> None:
+    assert matching_profile(tmp_path) is None
+    assert matching_profile(machine(tmp_path, "acme,toaster", 1)) is None
+    (tmp_path / "proc" / "meminfo").write_bytes(b"\xff")
     assert matching_profile(tmp_path) is None
 
 

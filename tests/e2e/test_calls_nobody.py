@@ -81,6 +81,7 @@ QUICK = (
     "ota status --state {told}/state",
     "ota confirm --state {told}/state",
     "ota rollback --state {told}/state",
+    "boards detect",
     "boards list",
     "boards check",
     "models list",
