@@ -32,6 +32,7 @@ class Bench:
         self.console = target.get_driver(ConsoleProtocol, activate=False)
         self.said = ""
         """What the console has said, as far as no shell took it."""
+        self._shell: Any = None
         self._talking, self._over = threading.Lock(), threading.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self.url = f"https://{target.get_resource('NetworkService').address}:{PORT}"
@@ -68,12 +69,18 @@ class Bench:
             self._forget_shell()
 
     def _forget_shell(self) -> None:
+        self._shell = None
         self.target.deactivate(self.target.get_driver(CommandProtocol, activate=False))
 
     def run(self, command: str, within_s: float = 30.0) -> str:
         """Return what a command prints in a root shell; raises ExecutionError where it fails."""
         with self._talking:
+            fresh = self._shell is None
             shell: Any = self.target.get_driver(CommandProtocol)
+            if fresh:
+                # What the camera shows on the console would come between a command and its answer.
+                shell.run_check("systemctl stop veilcam-claim.path", timeout=30 * self.slow)
+                self._shell = shell
             return "\n".join(shell.run_check(command, timeout=within_s * self.slow))
 
     def python(self, text: str, *words: str, within_s: float = 60.0) -> str:

@@ -15,6 +15,8 @@ async def test_it_boots_to_ready_and_shows_pictures(bench: Bench, results: Resul
     told = await bench.until_ready(180)
     results.figure("power to ready", time.monotonic() - begun, "s of the rig")
     assert told["device"]
+    if "console" in bench.target.env.get_target_features():
+        await bench.until(lambda told: "claim code: " in bench.said, 60, "the console shows the claim code")
     seen = lambda told: told["released"].get("verified", 0) > 0  # noqa: E731
     told = await bench.until(seen, 120, "pictures are looked at themselves")
     results.about(chain=told["chain"], detectors=", ".join(told["detectors"]))

@@ -1,0 +1,153 @@
+"""Updates of a machine with two slots: tried once by its bootloader, kept, or given up; and tampered ones."""
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from hil.bench import STATE, VEILCAM, Bench
+from hil.emulated import build
+from hil.emulated.network import HOST
+from hil.results import Results
+
+pytestmark = [pytest.mark.lg_feature(["emulated", "shell", "slots"]), pytest.mark.timeout(3600)]
+FETCH = """
+import shutil, sys, urllib.request
+with urllib.request.urlopen(sys.argv[1]) as source, open(sys.argv[2], "wb") as target:
+    shutil.copyfileobj(source, target, 1 << 20)
+shutil.chown(sys.argv[2], "veilcam", "veilcam")
+"""
+
+
+class Author:
+    """Whoever makes updates, beside the bench; serves them to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._counter = 1
+        self.ota("keys", "create", str(folder / "repository"))
+        serve = partial(Quiet, directory=str(folder))
+        self._server = http.server.ThreadingHTTPServer((HOST, 0), serve)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self._server.server_address[1]}"
+
+    def ota(self, *words: str) -> str:
+        command = [sys.executable, "-m", "firmware", "ota", *words]
+        done = subprocess.run(
+            command, cwd=build.ROOT, check=True, capture_output=True, text=True, timeout=600
+        )
+        return done.stdout
+
+    def bundle(self, release: Path, recipient: str) -> str:
+        """Sign and seal a release for a device; returns the bundle's name."""
+        self._counter += 1
+        name = f"v{self._counter}.vup"
+        told = ("--repository", str(self.folder / "repository"), "--board", build.BOARD)
+        version = ("--version", f"{self._counter}.0", "--counter", str(self._counter))
+        self.ota("build", str(release), str(self.folder / name), *told, *version, "--recipient", recipient)
+        return name
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and says nothing of it."""
+
+    def log_message(self, *words: object) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def author(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Author]:
+    """An author whom the camera trusts."""
+    made = Author(tmp_path_factory.mktemp("author"))
+    root = made.folder / "repository" / "metadata" / "1.root.json"
+    bench.put("/run/root.json", root.read_bytes())
+    bench.run(f"chmod 644 /run/root.json; {VEILCAM} ota trust /run/root.json --state {STATE}", 60)
+    yield made
+    made.close()
+
+
+def told(bench: Bench) -> dict[str, object]:
+    return dict(json.loads(bench.run(f"{VEILCAM} ota status --json --state {STATE}", 60).splitlines()[-1]))
+
+
+def install(bench: Bench, author: Author, release: Path) -> str:
+    """Have the camera take a release; returns what it says."""
+    recipient = bench.run(f"{VEILCAM} ota keys device --state {STATE}", 60).splitlines()[-1]
+    name = author.bundle(release, recipient)
+    bench.put("/run/fetch.py", FETCH.encode())
+    bench.run(f"/usr/bin/python3 /run/fetch.py {author.url}/{name} {STATE}/incoming.vup", 120)
+    try:
+        return bench.run(f"{VEILCAM} ota install {STATE}/incoming.vup --state {STATE} 2>&1", 300)
+    finally:
+        bench.run(f"rm -f {STATE}/incoming.vup")
+
+
+def marked(root: Path) -> None:
+    """Another version: it says so."""
+    (root / "opt" / "veilcam" / "VERSION").write_text("2\n", encoding="ascii")
+
+
+def without_the_camera(root: Path) -> None:
+    """A version in which the camera does not start."""
+    (root / "opt" / "veilcam" / "venv" / "bin" / "veilcam").write_text("#!/bin/false\n", encoding="ascii")
+
+
+async def test_a_version_is_written_tried_and_kept(
+    bench: Bench, author: Author, image: Path, results: Results
+) -> None:
+    await bench.until_shown(120)
+    assert bench.slot() == "a"
+    said = install(bench, author, build.release(image, "marked", marked))
+    assert "armed" in said, said
+    bench.restarts("veilcam=1; systemctl reboot")
+    await bench.until_ready(300)
+    assert bench.slot() == "b"
+    assert bench.run("cat /opt/veilcam/VERSION") == "2"
+    assert told(bench)["phase"] in ("trial", "idle", "confirmed")
+    for _ in range(60):
+        now = told(bench)
+        if now["phase"] != "trial":
+            break
+        bench.run("sleep 5", 60)
+    assert now["counter"] == 2, now
+    bench.cut()
+    await bench.until_ready(300)
+    assert bench.slot() == "b", "it is what every start takes now"
+
+
+async def test_a_version_whose_camera_does_not_start_is_given_up(
+    bench: Bench, author: Author, image: Path
+) -> None:
+    said = install(bench, author, build.release(image, "broken", without_the_camera))
+    assert "armed" in said, said
+    bench.restarts("systemctl reboot")
+    # Thirty starts that fail, then the machine restarts itself.
+    await bench.until(lambda told: True, 600, "the version before runs again")
+    assert bench.slot() == "b"
+    assert told(bench)["counter"] == 2
+
+
+async def test_a_slot_that_was_tampered_with_does_not_boot(bench: Bench, author: Author, image: Path) -> None:
+    said = install(bench, author, build.release(image, "marked", marked))
+    assert "armed" in said, said
+    # One byte of the root that is to be tried, in the first block, which every start reads.
+    dev = "/dev/disk/by-partlabel/root_a"
+    bench.run(
+        f"dd if={dev} bs=1 count=1 skip=64 2>/dev/null | tr '\\000-\\377' '\\001-\\377\\000' >/run/bit; "
+        f"dd if=/run/bit of={dev} bs=1 seek=64 conv=notrunc,fsync 2>/dev/null"
+    )
+    bench.restarts("systemctl reboot")
+    await bench.until_ready(600)
+    assert bench.slot() == "b"
