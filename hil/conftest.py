@@ -21,6 +21,11 @@ SLOW = 40.0
 """Seconds that the emulated machine's second may take, on a machine that does other things besides."""
 
 
+CUTS = "VEILCAM_CUTS"
+"""How many power cuts are replayed: every write is logged then."""
+IMAGE, RIG = pytest.StashKey[Path](), pytest.StashKey[Path]()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Build the emulated machine's disk and its network before labgrid reads where they are."""
     config.addinivalue_line("markers", "cuts: replays power cuts")
@@ -34,10 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     build.disk(folder, rig / "disk.qcow2")
     served = network.enter(rig)
     atexit.register(served.terminate)
-    os.environ["LG_RIG"] = str(rig)
-
-
-IMAGE = pytest.StashKey[Path]()
+    os.environ["LG_DISK"] = build.drive(rig / "disk.qcow2", rig / "writes" if os.environ.get(CUTS) else None)
+    config.stash[RIG] = rig
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +50,15 @@ def image(request: pytest.FixtureRequest) -> Path:
     if folder is None:
         pytest.skip("only where the image was built here: --lg-env hil/qemu.yaml")
     return folder
+
+
+@pytest.fixture(scope="session")
+def writes(request: pytest.FixtureRequest) -> Path:
+    """The log of every write to the machine's disk."""
+    rig = request.config.stash.get(RIG, None)
+    if rig is None or not os.environ.get(CUTS):
+        pytest.skip(f"takes an hour: say how many cuts with {CUTS}")
+    return rig / "writes"
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,7 @@ def read_back(device: Path, size: int, told: Callable[[int], object]) -> str:
 
 
 def flash(image: Path, device: Path, target: int) -> None:
-    """Write and read back, with bars on a terminal; raises Refused where the disk gives back something else."""
+    """Write and read back, with bars on a terminal; raises Refused where the disk gives something else."""
     size = image.stat().st_size
     with tqdm(total=size, desc="writing", unit="B", unit_scale=True, disable=None) as bar:
         written = write(image, target, bar.update)

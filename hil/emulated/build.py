@@ -79,6 +79,18 @@ def disk(folder: Path, out: Path) -> None:
     run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(folder / "veilcam.img"), "-F", "raw", str(out)])
 
 
+def drive(disk: Path, log: Path | None) -> str:
+    """Return QEMU's words for the machine's disk; with `log` every write and flush is noted there."""
+    words = f"-blockdev driver=qcow2,node-name=disk,file.driver=file,file.filename={disk}"
+    top = "disk"
+    if log is not None:
+        log.touch()
+        top = "logged"
+        noted = f"log.driver=file,log.filename={log},log-sector-size=512"
+        words += f" -blockdev driver=blklogwrites,node-name=logged,file=disk,{noted}"
+    return f"{words} -device virtio-blk-pci,drive={top},bootindex=0"
+
+
 def run(command: list[str], more: dict[str, str] | None = None) -> None:
     """Run one step of the build; its words go where the tests' words go."""
     subprocess.run(
