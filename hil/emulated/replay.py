@@ -1,8 +1,8 @@
 """Disks that a power cut could leave, out of a log of every write and flush.
 
 The log is dm-log-writes', as QEMU's blklogwrites makes it. At a cut everything before the last flush is
-on the disk. Of what was written after it, each sector may be there or not, whatever the order: some are kept, some
-dropped, and a write of several sectors may be torn between two.
+on the disk. Of what was written after it, each sector may be there or not, whatever the order: some are kept,
+some dropped, and a write of several sectors may be torn between two.
 
 Source: the kernel's Documentation/admin-guide/device-mapper/log-writes.rst; QEMU, block/blklogwrites.c.
 """
