@@ -7,7 +7,8 @@ pipeline offers no YUV420, as libcamera's virtual one does not, NV12 is taken: i
 every second byte.
 
 Source: The Picamera2 Library (Raspberry Pi Ltd), "Requests"; libcamera, controls::SensorTimestamp. Shown with
-a double of picamera2, and on no camera.
+a double of picamera2; once by hand with picamera2 0.3.38 itself on libcamera 0.4.0's virtual pipeline, which
+stops with more than four buffers; and on no camera.
 """
 
 import asyncio
@@ -130,6 +131,8 @@ class PiCamera:
 
     def close(self) -> None:
         """Stop the camera and give it back."""
+        # A capture that was given up still stands in the queue, and stopping would wait behind it.
+        self._camera.cancel_all_and_flush()
         self._camera.stop()
         self._camera.close()
 

@@ -77,7 +77,7 @@ class Picamera2:
         self.freed = threading.Condition()
         self.free: list[Request] = []
         self.out: list[Request] = []
-        self._frame = 0
+        self._frame = self._waiting = 0
 
     def create_video_configuration(self, **told: Any) -> dict[str, Any]:
         assert told["controls"]["FrameDurationLimits"][0] > 0
@@ -99,7 +99,11 @@ class Picamera2:
 
     def start(self) -> None: ...
 
-    def stop(self) -> None: ...
+    def cancel_all_and_flush(self) -> None:
+        self._waiting = 0
+
+    def stop(self) -> None:
+        assert not self._waiting, "waits for ever behind a capture that was given up"
 
     def close(self) -> None:
         type(self).opened -= 1
@@ -111,6 +115,7 @@ class Picamera2:
     def next(self, timeout: float) -> Request:
         with self.freed:
             if self.silent or not self.freed.wait_for(lambda: self.free, timeout):
+                self._waiting += 1
                 raise TimeoutError
             request = self.free.pop(0)
             self.out.append(request)
