@@ -4,13 +4,16 @@ The double has no TPU: it claims nothing of a model, which then runs on the CPU.
 its deadlines, its errors and its end, and the order of segments; not what a TPU finds, nor how fast.
 """
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -18,14 +21,17 @@ import pytest
 from firmware.config.drivers import EdgetpuOptions, TfliteOptions
 from firmware.config.model import LoadedModel, ModelCache, load_manifests
 from firmware.core.cuts import Sight
-from firmware.core.frames import Kind
+from firmware.core.frames import Kind, Verdict
 from firmware.core.heads.ssd import POSTPROCESS, Ssd
 from firmware.drivers import detector_edgetpu, detector_tflite
 from firmware.drivers.detector_edgetpu import Child, EdgetpuDetector, Ends, open_detector
 from firmware.errors import ConfigError, DetectorFailed, DriverUnavailable
+from firmware.pipeline.detect import FAILED, LookOptions
 from tests.detect.conftest import shown
 from tests.drivers.alone import by_itself
 from tests.drivers.edgetpu.segments import segment
+from tests.pipeline.doubles import NumberedCamera, ToldDetector
+from tests.pipeline.rig import Rig
 
 MANIFESTS = load_manifests()
 ROOT = Path(__file__).resolve().parents[2]
@@ -292,3 +298,62 @@ def test_persons_alone_are_read_out_of_what_the_post_processing_gives() -> None:
     found = Ssd().decode(outputs, 300, 200, {Kind.PERSON: 0.3})[Kind.PERSON]
     assert np.allclose(found.boxes, [[60, 20, 60, 80]])
     assert found.scores.tolist() == pytest.approx([0.9])
+
+
+class Tpu:
+    """Opens the detector as a flow does, and counts how often."""
+
+    def __init__(self, options: EdgetpuOptions, model: LoadedModel) -> None:
+        self.opened = 0
+        self._options, self._model = options, model
+
+    def __call__(self) -> AbstractAsyncContextManager[EdgetpuDetector]:
+        self.opened += 1
+        return open_detector(self._options, self._model)
+
+
+LOOK = LookOptions(
+    rate_hz=20, deadline_s=1, stall_limit_s=10, restarts=4, backoff_s=0.05, backoff_limit_s=0.1
+)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("how", ["c", "h"])
+@by_itself
+async def test_a_tpu_that_fails_hides_everything_until_it_is_back(
+    how: str,
+    double: Callable[[str], EdgetpuOptions],
+    model_cache: ModelCache,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(detector_edgetpu, "ANSWER_S", 0.3)
+    tpu = Tpu(double("works"), blazeface(model_cache))
+    rig = Rig(cast("ToldDetector", tpu), NumberedCamera(), LOOK)
+    async with rig.running():
+        await rig.until(lambda: rig.last(Verdict.VERIFIED))
+        (tmp_path / "trigger").write_text(how)
+        await rig.until(lambda: rig.flow.report().reason == FAILED)
+        (tmp_path / "trigger").unlink()
+        failed = len(rig.told)
+        await rig.until(lambda: len(rig.told) > failed + 2)
+        # One frame may have been judged before the failure was known: not more.
+        blind = [told.judgement.verdict is Verdict.BLIND for told in rig.told[failed : failed + 3]]
+        assert blind[1:] == [True, True]
+        await rig.until(lambda: rig.last(Verdict.VERIFIED))
+    assert tpu.opened == 2
+
+
+@pytest.mark.models
+@by_itself
+async def test_a_tpu_that_stays_away_ends_the_camera_after_its_restarts_and_shows_nothing(
+    double: Callable[[str], EdgetpuOptions], model_cache: ModelCache
+) -> None:
+    tpu = Tpu(double("none"), blazeface(model_cache))
+    rig = Rig(cast("ToldDetector", tpu), NumberedCamera(), LOOK)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with rig.running():
+            await asyncio.sleep(30)
+    assert caught.group_contains(DetectorFailed, match="no Coral TPU was found.*gave up after 4 failures")
+    assert tpu.opened == 4
+    assert set(rig.verdicts) <= {Verdict.BLIND}
