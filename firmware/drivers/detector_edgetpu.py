@@ -9,6 +9,7 @@ answers, nor how fast.
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import mmap
@@ -135,7 +136,8 @@ class Child:
         """Return the runtime's name and the model's ends, once it is loaded and answers."""
         told = self._heard(INIT_S)
         if refused := told.get("error"):
-            text = f"detector driver 'edgetpu': {REFUSALS.get(str(refused), refused)} ({told.get('text')})"
+            why = " ".join(str(told.get("text")).split())
+            text = f"detector driver 'edgetpu': {REFUSALS.get(str(refused), refused)} ({why})"
             if refused in ("library", "runtime"):
                 raise DriverUnavailable(f"{text}; {INSTALL}")
             raise DetectorFailed(text)
@@ -167,6 +169,9 @@ class Child:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+        # A look that was cut off may still point into it; then it goes with that.
+        with contextlib.suppress(BufferError):
+            self._memory.close()
 
     def _ask(self, what: str, within_s: float) -> None:
         self._asked += 1
