@@ -1,4 +1,4 @@
-"""The power goes in the middle of an update: whatever the disk holds then boots the old version or the new one.
+"""The power goes in the middle of an update: what the disk holds then boots the old version or the new one.
 
 Needs VEILCAM_CUTS=N. Every write and flush of an update, its restart and its confirmation is logged; N disks
 that a power cut could leave are made of the log, each is looked at, and some are booted (VEILCAM_BOOTS,

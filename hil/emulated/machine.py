@@ -12,7 +12,8 @@ from hil.emulated.network import CAMERA
 QEMU = (
     "qemu-system-aarch64 -M virt -cpu cortex-a72 -smp 1 -icount shift=0,sleep=on -m 2G "
     "-display none -monitor none -serial file:/dev/null -bios /usr/lib/u-boot/qemu_arm64/u-boot.bin "
-    "-device i6300esb -action watchdog=reset -device virtio-rng-pci -netdev tap,id=n,ifname=veil0,script=no,downscript=no "
+    "-device i6300esb -action watchdog=reset "
+    "-device virtio-rng-pci -netdev tap,id=n,ifname=veil0,script=no,downscript=no "
     "-device virtio-net-pci,netdev=n,romfile=,mac=52:54:00:56:43:01"
 )
 

@@ -87,7 +87,9 @@ class Viewer:
 
 
 def all_chains(cache: ModelCache) -> list[str]:
-    return [chain.name for chain in load_chains() if cache.complete(chain, load_manifests())]
+    # The Coral's chain needs its TPU.
+    here = [chain for chain in load_chains() if chain.name != "coral"]
+    return [chain.name for chain in here if cache.complete(chain, load_manifests())]
 
 
 def bound(cache: ModelCache, chain: str = "auto") -> BoundDetectors:
