@@ -19,12 +19,11 @@ SHAPES = [(1280, 720), (1920, 1080), (1080, 1920), (3840, 1080), (640, 480)]
 STATED = 20
 """Pixels: what README says of faces, whatever the picture."""
 
-
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
 ANYWHERE = [chain.name for chain in load_chains() if chain.name != "coral"]
 """Chains that need no accelerator."""
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
 @pytest.mark.parametrize("chain", ANYWHERE)
 def test_all_of_the_stated_size_are_found(
     chain: str, shape: tuple[int, int], model_cache: ModelCache
