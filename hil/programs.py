@@ -1,0 +1,71 @@
+"""Programs that a bench runs with the camera's own Python; each prints what it found as its last line."""
+
+VIVID = """
+import asyncio, sys
+from firmware.config.drivers import V4l2Options
+from firmware.drivers.camera_v4l2 import open_camera
+
+async def main():
+    options = V4l2Options(driver="v4l2", device=sys.argv[1], width=640, height=360, fps=30)
+    seen = []
+    async with open_camera(options) as camera:
+        for _ in range(10):
+            frame = camera.capture()
+            seen.append((frame.seq, frame.captured_ns, frame.timeline, int(frame.planes.y.std())))
+            frame.release()
+    stamps = [at for _, at, _, _ in seen]
+    assert [n for n, *_ in seen] == list(range(10)), seen
+    assert stamps == sorted(set(stamps)), seen
+    assert min(spread for *_, spread in seen) > 10, "a picture of bars is not one colour"
+    print("frames", len(seen), f"{camera.info.width}x{camera.info.height}")
+
+asyncio.run(main())
+"""
+"""Frames of the kernel's virtual camera through the very driver of a USB camera."""
+
+COST = """
+import asyncio, os, sys, time
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import numpy as np
+from firmware.binding import bind_detectors
+from firmware.config.drivers import OnnxOptions, X264Options
+from firmware.config.model import ModelCache, default_cache
+from firmware.config.profile import LookProfile
+from firmware.core.frames import Planes
+from firmware.core.geometry import Box
+from firmware.core.moment import Moment
+from firmware.core.raw import DetectorPicture
+from firmware.drivers.encoder_x264 import open_encoder
+
+def spent(work, times):
+    work()
+    begun = time.thread_time_ns()
+    for _ in range(times):
+        work()
+    return (time.thread_time_ns() - begun) / times / 1e6
+
+async def main():
+    told = []
+    noise = np.random.default_rng(1)
+    for size in ("full", "small"):
+        look = LookProfile(size=size)
+        for one in bind_detectors([OnnxOptions(driver="onnx")], look, ModelCache(default_cache())).detectors:
+            picture = noise.integers(0, 255, (one.sight.height, one.sight.width, 3), np.uint8)
+            whole = Box(0, 0, one.sight.width, one.sight.height)
+            shown = DetectorPicture(picture, Moment(0, 0, 0, 0), whole)
+            async with one.opens() as detector:
+                found = spent(lambda: detector.detect(shown), 3)
+            told.append(f"{one.model} {one.sight.width}x{one.sight.height}={found:.0f}")
+    y = np.tile(np.arange(1280, dtype=np.uint8), (720, 1))
+    c = np.full((360, 640), 128, np.uint8)
+    async with open_encoder(X264Options(driver="x264"), 1280, 720, 30) as encoder:
+        n = iter(range(1000))
+        def encode():
+            k = next(n)
+            encoder.encode(Planes(np.roll(y, 4 * k, 1), c, c), k * 33333333, keyframe=not k)
+        told.append(f"x264 1280x720={spent(encode, 6):.0f}")
+    print("; ".join(dict.fromkeys(told)))
+
+asyncio.run(main())
+"""
+"""Thread time of one look and of one encoded picture: in the emulated machine, nanoseconds are instructions."""
