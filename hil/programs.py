@@ -68,4 +68,4 @@ async def main():
 
 asyncio.run(main())
 """
-"""Thread time of one look and of one encoded picture: in the emulated machine, nanoseconds are instructions."""
+"""Thread time of a look and of an encoded picture: in the emulated machine nanoseconds are instructions."""
