@@ -28,7 +28,6 @@ IMAGE, RIG = pytest.StashKey[Path](), pytest.StashKey[Path]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Build the emulated machine's disk and its network before labgrid reads where they are."""
-    config.addinivalue_line("markers", "cuts: replays power cuts")
     os.environ.setdefault("LG_DISK", "")
     chosen = config.getoption("lg_env") or os.environ.get("LG_ENV") or ""
     if Path(chosen).name != "qemu.yaml" or config.option.collectonly:

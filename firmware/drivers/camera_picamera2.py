@@ -95,6 +95,8 @@ class PiCamera:
         seq, self._seq = self._seq, self._seq + 1
         stamp = request.get_metadata().get("SensorTimestamp")
         at = self._clock.moment(seq, None if stamp is None else int(stamp), now)
+        with self._lock:
+            self._held += 1
         opened = ExitStack()
         opened.callback(self._returned, request)
         with opened:
@@ -103,8 +105,6 @@ class PiCamera:
                 for name, layout in self._layouts.items()
             }
             kept = opened.pop_all()
-        with self._lock:
-            self._held += 1
         return RawFrame(
             pictures["main"],
             at.captured_ns,

@@ -5,6 +5,7 @@ keep the process from ending.
 """
 
 import asyncio
+import contextlib
 import os
 import queue
 import threading
@@ -53,7 +54,9 @@ class Worker:
     def _work(self) -> None:
         if self._niceness:
             # On Linux a thread has a priority of its own: setpriority(2), notes.
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
+            # Whoever started the process with more niceness than this may not be given less.
+            with contextlib.suppress(PermissionError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
         while (job := self._jobs.get()) is not None:
             loop, future, call = job
             before = time.thread_time_ns()

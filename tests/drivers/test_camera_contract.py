@@ -59,7 +59,10 @@ async def test_frames_that_are_held_stay_as_they_were(bound: Bound) -> None:
 async def test_it_is_opened_again_and_closed_each_time(bound: Bound) -> None:
     for _ in range(3):
         async with bound.opens() as camera:
-            camera.capture().release()
+            frame = camera.capture()
+            assert frame.seq == 0, "each time from the beginning"
+            assert frame.planes.y.shape == (HEIGHT, WIDTH)
+            frame.release()
 
 
 @by_itself
