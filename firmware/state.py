@@ -68,7 +68,8 @@ def written(path: Path, *, private: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written or put in place.
     """
-    stem = f".{path.name[:100]}"
+    # Fifty characters are at most 200 bytes: with what follows a name that every file system takes.
+    stem = f".{path.name[:50]}"
     try:
         path.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
         _remove_stale(path.parent.glob(f"{glob.escape(stem)}.*.part"))

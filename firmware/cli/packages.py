@@ -12,6 +12,7 @@ PACKAGES: Mapping[str, str] = MappingProxyType(
     {
         "numpy": "numpy",
         "cv2": "opencv-python-headless",
+        "PIL": "pillow",
         "av": "av",
         "aiortc": "aiortc",
         "aioice": "aioice",

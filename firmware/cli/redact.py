@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from firmware.config.model import ModelCache, default_cache, load_chains
 from firmware.core.policy import POLICIES
-from firmware.errors import OutputError, SourceError, UsageError
+from firmware.errors import OutputError, UsageError
 from firmware.redact.files import jobs_of
 from firmware.redact.work import Manner, Report, redact
 from firmware.state import written
@@ -21,11 +21,12 @@ def fill(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.description = (
         "Hides people in a picture, a clip, or all of a folder. Sound and metadata are left out. "
-        "Files that are neither picture nor clip are skipped, never copied."
+        "What is neither picture nor clip is left out and named, never copied."
     )
     parser.epilog = (
-        "Exit status: 0 done, 2 wrong use, 31 no such input, 32 an input cannot be read (the others "
-        "of a folder are done), 41 no models, 60 the output cannot be written."
+        "Exit status: 0 everything is redacted, 2 wrong use, 31 no such input, 32 something could not be "
+        "read whole, or was left out (the rest is done; each such file is named), 41 no models, 60 an "
+        "output cannot be written."
     )
     parser.add_argument("input", metavar="INPUT", type=Path, help="a picture, a clip or a folder of them")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="where to write, under the same names")
@@ -52,7 +53,7 @@ def _threads(text: str) -> int:
 
 
 class Bar:
-    """Progress on a terminal, failures on standard error."""
+    """Progress on a terminal, what went wrong on standard error."""
 
     def __init__(self, bar: "tqdm[Any]") -> None:
         self._bar = bar
@@ -69,26 +70,29 @@ class Bar:
         """Move the bar on."""
         self._bar.update()
 
-    def failed(self, error: SourceError) -> None:
-        """Print the one line that says why."""
-        self._bar.write(f"veilcam: {error}", file=sys.stderr)
+    def told(self, line: str) -> None:
+        """Print a line about a file."""
+        self._bar.write(f"veilcam: {line}", file=sys.stderr)
 
 
 def handle(args: argparse.Namespace) -> int:
-    """Redact, report, and return the exit status of the first failure."""
-    jobs, skipped = jobs_of(args.input, args.output)
+    """Redact, report, and return the exit status of what went wrong first."""
+    found = jobs_of(args.input, args.output)
     if args.regions is not None and args.regions.resolve() in {
-        p.resolve() for j in jobs for p in (j.source, j.target)
+        p.resolve() for j in found.jobs for p in (j.source, j.target)
     }:
         raise UsageError(f"--regions {args.regions}: is an input or an output; give another file")
-    report = Report(skipped)
+    report = Report(found.left_out)
     manner = Manner(args.pace == "realtime", POLICIES[args.policy], args.chain, args.threads)
     with tqdm(unit="frame", disable=not sys.stderr.isatty()) as bar:
-        asyncio.run(redact(manner, ModelCache(default_cache()), jobs, report, Bar(bar)))
+        shown = Bar(bar)
+        for name, why in found.left_out.items():
+            shown.told(f"{args.input / name}: {why}")
+        asyncio.run(redact(manner, ModelCache(default_cache()), found.jobs, report, shown))
     if args.regions is not None:
         _write_regions(args.regions, report)
     _print(report, as_json=args.json)
-    return next((error.exit_code for error in report.failed.values()), 0)
+    return report.exit_code
 
 
 def _write_regions(path: Path, report: Report) -> None:
@@ -105,6 +109,6 @@ def _print(report: Report, *, as_json: bool) -> None:
         return
     told = report.as_json()
     print(
-        f"redacted {len(report.regions)} files, {told['frames']} frames; skipped {report.skipped} that are "
-        f"neither picture nor clip; {len(report.failed)} could not be read"
+        f"redacted {len(report.regions)} files, {told['frames']} frames; {len(report.incomplete)} of them "
+        f"not whole; {len(report.failed)} failed; {len(report.left_out)} left out"
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from firmware.errors import SourceCorrupt, SourceNotFound
@@ -14,6 +15,9 @@ DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,h264,hevc,
 
 LIMITS = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
 LEAST_SIDE = 16
+STILL = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+PICTURES = frozenset({"mjpeg", "png", "apng", "bmp", "gif", "webp", "tiff", "jpeg2000"})
+"""What previews and covers are coded as that stand as a track; a film only where nothing else is one."""
 
 
 def open_clip(path: Path) -> InputContainer:
@@ -39,16 +43,35 @@ def open_clip(path: Path) -> InputContainer:
 
 
 def video_of(container: InputContainer, path: Path) -> VideoStream:
-    """Return the clip's first video stream; raises SourceCorrupt where there is none that can be decoded."""
-    for stream in container.streams.video:
-        context: object = stream.codec_context
-        if context is None:  # no decoder, whatever PyAV's types say; then there is no size either
-            continue
-        if min(stream.width, stream.height) < LEAST_SIDE:
-            raise SourceCorrupt(
-                f"{path}: its picture size {stream.width}x{stream.height} cannot be used; "
-                f"give a clip of {LEAST_SIDE}x{LEAST_SIDE} or more"
-            )
-        stream.thread_type = "AUTO"
-        return stream
-    raise SourceCorrupt(f"{path}: has no video stream that can be decoded; give a clip with a picture")
+    """Return the stream that is the film; raises SourceCorrupt where there is none that can be decoded."""
+    film = films_of(container, path)[0]
+    film.thread_type = "AUTO"
+    return film
+
+
+def films_of(container: InputContainer, path: Path) -> list[VideoStream]:
+    """Return the streams that are films, the main one first: the largest, and of two alike the first.
+
+    Covers, thumbnails and single pictures beside a film are none, wherever in the file they stand.
+
+    Raises:
+        SourceCorrupt: there is none that can be decoded and is large enough.
+    """
+    # No decoder, whatever PyAV's types say: then there is no size either.
+    known = [stream for stream in container.streams.video if _can_be_decoded(stream)]
+    moving = [stream for stream in known if not stream.disposition & STILL]
+    films = [stream for stream in moving if stream.codec_context.name not in PICTURES] or moving
+    if not films:
+        raise SourceCorrupt(f"{path}: has no video stream that can be decoded; give a clip with a picture")
+    large = [stream for stream in films if min(stream.width, stream.height) >= LEAST_SIDE]
+    if not large:
+        raise SourceCorrupt(
+            f"{path}: its picture size {films[0].width}x{films[0].height} cannot be used; "
+            f"give a clip of {LEAST_SIDE}x{LEAST_SIDE} or more"
+        )
+    return sorted(large, key=lambda stream: (-stream.width * stream.height, stream.index))
+
+
+def _can_be_decoded(stream: VideoStream) -> bool:
+    context: object = stream.codec_context
+    return context is not None

@@ -1,13 +1,13 @@
 """From the pixel layouts that cameras and decoders give to planar YUV 4:2:0, limited range."""
 
 import av
-import cv2
 import numpy as np
 
+from firmware.core.display import on_ground, turn_of
 from firmware.core.frames import Plane, Planes
 
-TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
-"""Display rotation, in degrees against the clock as PyAV tells it."""
+FULL_RANGE = 2
+"""Code of libavutil for luma from 0 to 255."""
 
 
 def stamp_of(frame: av.VideoFrame) -> int | None:
@@ -19,8 +19,11 @@ def stamp_of(frame: av.VideoFrame) -> int | None:
 
 def planes_of(frame: av.VideoFrame, width: int, height: int) -> Planes:
     """Return a decoded frame as planes of even `width` x `height`, without copying where it fits already."""
+    frame = on_ground(frame)
     if frame.format.name != "yuv420p":
         frame = frame.reformat(format="yuv420p", dst_color_range="MPEG")
+    elif frame.color_range == FULL_RANGE:
+        frame = frame.reformat(format="yuv420p", src_color_range="JPEG", dst_color_range="MPEG")
     y, u, v = (_plane(frame, index) for index in range(3))
     return Planes(y[:height, :width], u[: height // 2, : width // 2], v[: height // 2, : width // 2])
 
@@ -55,10 +58,8 @@ def even_planes(frame: av.VideoFrame) -> Planes:
     width, height = frame.width + frame.width % 2, frame.height + frame.height % 2
     planes = planes_of(frame, width, height)
     planes = Planes(_padded(planes.y, width, height), planes.u, planes.v)
-    turn = TURNS.get(round(frame.rotation / 90) * 90 % 360)
-    if turn is None:
-        return planes
-    return Planes(*(np.asarray(cv2.rotate(p, turn), np.uint8) for p in (planes.y, planes.u, planes.v)))
+    turn = turn_of(frame)
+    return Planes(turn(planes.y), turn(planes.u), turn(planes.v))
 
 
 def _padded(luma: Plane, width: int, height: int) -> Plane:

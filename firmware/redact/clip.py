@@ -8,13 +8,18 @@ from fractions import Fraction
 class ClipInfo:
     """Size in pixels (even), nominal frames per second, unit of time stamps in seconds, expected frames.
 
-    `expected` is 0 where the container does not say; `colour` holds the codes of H.273 for range,
-    primaries, transfer and matrix.
+    `steady` is the slowest rate on which every picture has a place of its own; `expected` is 0 where the
+    container does not say; `aspect` is how many times as wide as high a pixel is; `fields` is "tff" or "bff"
+    where a picture is two fields, else empty; `colour` holds the codes of H.273 for range, primaries,
+    transfer and matrix.
     """
 
     width: int
     height: int
     rate: Fraction
+    steady: Fraction
     time_base: Fraction
     expected: int
+    aspect: Fraction
+    fields: str
     colour: tuple[int, int, int, int]

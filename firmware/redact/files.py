@@ -1,30 +1,68 @@
-"""Which files `veilcam redact` works on, and how an output file comes into place: whole or not at all."""
+"""Which files `veilcam redact` works on, what it leaves out and why, and how an output comes into place."""
 
+import os
+import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from firmware.errors import SourceNotFound, UsageError
 from firmware.redact.clip_writer import FORMATS
 from firmware.redact.picture import SUFFIXES
 
+CONVERT = {
+    **dict.fromkeys(
+        (".heic", ".heif", ".hif", ".jxl", ".jp2"),
+        "a picture of a kind that is not read; convert it to JPEG or AVIF",
+    ),
+    **dict.fromkeys(
+        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".psd"),
+        "a raw picture; develop it to JPEG or PNG",
+    ),
+    **dict.fromkeys(
+        (".wmv", ".asf", ".ogv", ".rm", ".dav", ".264", ".265", ".h264", ".mxf"),
+        "a clip of a kind that is not read; convert it to mp4",
+    ),
+}
+"""Why some media are left out, by suffix."""
+OTHER = "neither a picture nor a clip by its name"
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One file to redact: where it is, where it goes, and its name in the regions file."""
+    """One file to redact: where it is, where it goes, and its name in the regions file.
+
+    `film` is the number of the stream, where a clip has several films and this is not its main one.
+    """
 
     source: Path
     target: Path
     name: str
+    film: int | None = None
 
     @property
     def is_clip(self) -> bool:
         """Whether it is a clip rather than a picture, by its suffix."""
         return self.source.suffix.lower() in FORMATS
 
+    def of_film(self, film: int) -> "Job":
+        """Return the job of a further film of this clip, which goes into a file of its own beside it."""
+        words = f".stream-{film}{self.target.suffix}"
+        target = self.target.with_name(self.target.name.removesuffix(self.target.suffix) + words)
+        name = f"{self.name.removesuffix(self.source.suffix)}.stream-{film}{self.source.suffix}"
+        return Job(self.source, target, name, film)
 
-def jobs_of(source: Path, target: Path) -> tuple[Sequence[Job], int]:
-    """Return the files to redact and how many others were skipped.
+
+@dataclass(slots=True)
+class Found:
+    """The files to redact, in order, and what was left out: a reason for each name."""
+
+    jobs: list[Job] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def jobs_of(source: Path, target: Path) -> Found:
+    """Return what there is to redact.
 
     Raises:
         SourceNotFound: there is nothing at `source`.
@@ -32,17 +70,62 @@ def jobs_of(source: Path, target: Path) -> tuple[Sequence[Job], int]:
     """
     if not source.exists():
         raise SourceNotFound(f"{source}: no such file or folder")
-    found = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
-    known = [p for p in found if p.suffix.lower() in (*SUFFIXES, *FORMATS)]
     if source.is_dir():
         _refuse_nested(source, target)
-        jobs = [Job(p, target / p.relative_to(source), p.relative_to(source).as_posix()) for p in known]
+        found = _in_folder(source, target)
     else:
-        place = target / source.name if target.is_dir() else target
-        jobs = [Job(p, place, source.name) for p in known]
-    _refuse_others(source, jobs)
-    _refuse_overwriting(jobs)
-    return jobs, len(found) - len(known)
+        why = _why_not(source)
+        if why:
+            kinds = ", ".join((*SUFFIXES, *FORMATS))
+            raise UsageError(f"{source}: {why}; these are known: {kinds}")
+        found = Found([Job(source, target / source.name if target.is_dir() else target, source.name)])
+        _refuse_another_kind(found.jobs[0])
+    _refuse_overwriting(found.jobs)
+    return found
+
+
+def _in_folder(source: Path, target: Path) -> Found:
+    found = Found()
+
+    def unreadable(error: OSError) -> None:
+        folder = Path(error.filename).relative_to(source).as_posix()
+        found.left_out[f"{folder}/"] = (
+            f"a folder that may not be read: {error.strerror}; check its permissions"
+        )
+
+    for folder, folders, files in os.walk(source, onerror=unreadable):
+        folders.sort()
+        for name in folders:
+            path = Path(folder, name)
+            if path.is_symlink():
+                found.left_out[f"{path.relative_to(source).as_posix()}/"] = (
+                    "a link to a folder, which is not followed; give that folder itself"
+                )
+        for name in files:
+            path = Path(folder, name)
+            told, why = path.relative_to(source).as_posix(), _why_not(path)
+            if why:
+                found.left_out[told] = why
+            else:
+                found.jobs.append(Job(path, target / path.relative_to(source), told))
+    found.jobs.sort(key=lambda job: job.source)
+    return found
+
+
+def _why_not(path: Path) -> str:
+    """Return why a file is not redacted; empty where it is."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as exc:
+        return (
+            f"a link to nothing ({exc.strerror})" if path.is_symlink() else f"cannot be read: {exc.strerror}"
+        )
+    if not stat.S_ISREG(mode):
+        return "no file, but a pipe, a socket or a device"
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES or suffix in FORMATS:
+        return ""
+    return CONVERT.get(suffix, OTHER)
 
 
 def _refuse_nested(source: Path, target: Path) -> None:
@@ -52,15 +135,10 @@ def _refuse_nested(source: Path, target: Path) -> None:
         raise UsageError(f"{target}: lies in the input {source}; give an output folder outside of it")
 
 
-def _refuse_others(source: Path, jobs: Sequence[Job]) -> None:
-    if source.is_dir():
-        return
-    kinds = ", ".join((*SUFFIXES, *FORMATS))
-    if not jobs:
-        raise UsageError(f"{source}: neither a picture nor a clip by its name; these are known: {kinds}")
-    wanted = FORMATS if jobs[0].is_clip else SUFFIXES
-    if jobs[0].target.suffix.lower() not in wanted:
-        raise UsageError(f"{jobs[0].target}: give an output name that ends in one of {', '.join(wanted)}")
+def _refuse_another_kind(job: Job) -> None:
+    wanted = FORMATS if job.is_clip else SUFFIXES
+    if job.target.suffix.lower() not in wanted:
+        raise UsageError(f"{job.target}: give an output name that ends in one of {', '.join(wanted)}")
 
 
 def _refuse_overwriting(jobs: Sequence[Job]) -> None:

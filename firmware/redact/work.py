@@ -1,21 +1,24 @@
 """Redacts one file after another: a first pass plans, a second one masks and writes."""
 
 import asyncio
+import errno
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from firmware.config.model import ModelCache
 from firmware.core.frames import RedactedFrame, Region, Verdict
 from firmware.core.policy import Policy
-from firmware.errors import SourceCorrupt, SourceError
+from firmware.core.raw import RawFrame
+from firmware.errors import OutputError, SourceCorrupt, SourceError, VeilcamError
 from firmware.redact.clip_reader import Clip
 from firmware.redact.clip_writer import write_clip
 from firmware.redact.files import Job, identity
 from firmware.redact.picture import Picture, write_picture
-from firmware.redact.plan import Planner, redacted
+from firmware.redact.plan import Plan, Planner, redacted
 from firmware.redact.planner import live_planner, thorough_planner
 from firmware.state import tidy, written
 
@@ -49,25 +52,35 @@ class Watcher(Protocol):
         """One step is done."""
         ...
 
-    def failed(self, error: SourceError) -> None:
-        """A file could not be read."""
+    def told(self, line: str) -> None:
+        """Something about a file that whoever asked for it should know."""
         ...
 
 
 @dataclass(slots=True)
 class Report:
-    """What one run did."""
+    """What one run did, by the names of files; why, for what was left out, failed or is incomplete."""
 
-    skipped: int
+    left_out: dict[str, str]
     regions: dict[str, Regions] = field(default_factory=dict)
-    failed: dict[str, SourceError] = field(default_factory=dict)
+    failed: dict[str, VeilcamError] = field(default_factory=dict)
+    incomplete: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where everything is redacted, whole; else the first failure's, or that of bad input."""
+        for error in self.failed.values():
+            return error.exit_code
+        return SourceCorrupt.exit_code if self.incomplete or self.left_out else 0
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as one JSON object; counts of files and frames, and one line per failure."""
+        """Return it as one JSON object; counts of files and frames, and why something is not redacted."""
         return {
             "redacted": sorted(self.regions),
             "frames": sum(len(frames) for frames in self.regions.values()),
-            "skipped": self.skipped,
+            "skipped": len(self.left_out),
+            "left_out": self.left_out,
+            "incomplete": self.incomplete,
             "failed": {name: str(error) for name, error in self.failed.items()},
         }
 
@@ -85,45 +98,86 @@ class Redaction:
     threads: int
     stop: threading.Event
     watcher: Watcher
+    inputs: frozenset[Path]
 
     def run(self, jobs: Sequence[Job], report: Report) -> None:
-        """Redact every file; one that cannot be read is noted and the others go on."""
+        """Redact every file; one that cannot be read or written is noted, and the others go on.
+
+        Raises:
+            OutputError: nothing more can be written: the disk is full.
+        """
         for folder in {job.target.parent for job in jobs}:
             tidy(folder)
         for job in jobs:
-            self.watcher.file(job.name)
-            try:
-                report.regions[job.name] = self._clip(job) if job.is_clip else self._picture(job)
-            except SourceError as exc:
-                report.failed[job.name] = exc
-                self.watcher.failed(exc)
+            self._file(job, report)
+
+    def _file(self, job: Job, report: Report) -> None:
+        self.watcher.file(job.name)
+        try:
+            if job.is_clip:
+                self._clip(job, report)
+            else:
+                report.regions[job.name] = self._picture(job)
+        except (SourceError, OutputError) as exc:
+            if _is_full(exc):
+                raise
+            report.failed[job.name] = exc
+            self.watcher.told(str(exc))
 
     def _picture(self, job: Job) -> Regions:
         picture = Picture(job.source)
-        plan = self.planner(self._counted([picture.frame()]), self.policy)
-        (frame,) = redacted([picture.frame()], plan)
+        self.watcher.expect(2 * picture.count - 1)
+        plan = self.planner(self._counted(picture.frames()), self.policy)
+        regions: Regions = {}
         with written(job.target) as part:
-            write_picture(part, job.target.suffix, frame, picture.width, picture.height)
-        return {"0": _told(frame, picture.width, picture.height)}
+            frames = self._masked(picture.frames(), plan, regions, (picture.width, picture.height))
+            count = write_picture(part, job.target.suffix, picture, frames)
+            if count != len(plan):
+                raise SourceCorrupt(
+                    f"{job.source}: holds another number of pictures than it says; copy it again"
+                )
+        return regions
 
-    def _clip(self, job: Job) -> Regions:
-        clip = Clip(job.source, self.threads)
+    def _clip(self, job: Job, report: Report) -> None:
+        clip = Clip(job.source, self.threads, job.film)
         begun = identity(job.source)
         self.watcher.expect(2 * clip.info.expected)
         plan = self.planner(self._counted(clip.frames()), self.policy)
         regions: Regions = {}
-
-        def masked() -> Iterator[RedactedFrame]:
-            for frame in redacted(self._counted(clip.frames()), plan):
-                regions[str(frame.seq)] = _told(frame, frame.width, frame.height)
-                yield frame
-
         with written(job.target) as part:
-            count = write_clip(part, job.target.suffix, clip.info, masked(), self.threads)
+            frames = self._masked(clip.frames(), plan, regions, (clip.info.width, clip.info.height))
+            count = write_clip(part, job.target.suffix, clip.info, frames, lambda: clip.tail_ns, self.threads)
             # A plan for other pictures hides nobody: a recorder may put the next clip under the same name.
             if count != len(plan) or identity(job.source) != begun:
                 raise SourceCorrupt(f"{job.source}: changed while it was read; run the command again")
-        return regions
+        report.regions[job.name] = regions
+        self._tell(job, clip, report)
+
+    def _tell(self, job: Job, clip: Clip, report: Report) -> None:
+        """Say what of a clip is not in the output, and redact its further films into files beside it."""
+        if clip.lost:
+            report.incomplete[job.name] = clip.lost
+            self.watcher.told(f"{job.source}: {clip.lost}; what there was is redacted; copy it again")
+        if job.film is not None:
+            return
+        for words in clip.left_out:
+            self.watcher.told(f"{job.source}: {words}, and is left out")
+        for film in clip.further:
+            further = job.of_film(film)
+            if further.target.exists() and further.target.resolve() in self.inputs:
+                report.failed[further.name] = SourceCorrupt(f"{further.target}: is an input; rename it")
+                continue
+            self.watcher.told(
+                f"{job.source}: holds a further film (stream {film}): redacted as {further.target.name}"
+            )
+            self._file(further, report)
+
+    def _masked(
+        self, frames: Iterable[RawFrame], plan: Plan, regions: Regions, size: tuple[int, int]
+    ) -> Iterator[RedactedFrame]:
+        for frame in redacted(self._counted(frames), plan):
+            regions[str(frame.seq)] = _told(frame, *size)
+            yield frame
 
     def _counted(self, frames: Iterable[T]) -> Iterator[T]:
         for frame in frames:
@@ -131,6 +185,12 @@ class Redaction:
                 raise _StopAskedError
             yield frame
             self.watcher.step()
+
+
+def _is_full(error: VeilcamError) -> bool:
+    """Say whether nothing more can be written to the disk, whatever the file."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def _told(frame: RedactedFrame, width: int, height: int) -> list[Any]:
@@ -157,7 +217,8 @@ async def redact(
         planner = await opens(stack, cache, manner.chain, manner.threads)
         watcher.expect(sum(not job.is_clip for job in jobs))
         stop = threading.Event()
-        work = Redaction(planner, manner.policy, manner.threads, stop, watcher)
+        inputs = await asyncio.to_thread(lambda: frozenset(job.source.resolve() for job in jobs))
+        work = Redaction(planner, manner.policy, manner.threads, stop, watcher, inputs)
         await _until_done(lambda: work.run(jobs, report), stop)
 
 

@@ -23,6 +23,7 @@ UPDATE = "The update agent handles no web and no pixels"
 BROKER = "Brokers are the remote room's alone"
 TOKEN = "Only one module talks to tokens, and only authors' verbs need it"  # noqa: S105
 AUTHOR = "A camera signs nothing as an author"
+PICTURES = "Only redact reads picture files"
 BUS = "Only RAUC's boot control talks to the message bus"
 ALL = {
     ROOMS,
@@ -39,6 +40,7 @@ ALL = {
     TOKEN,
     AUTHOR,
     BUS,
+    PICTURES,
 }
 
 CASES = {
@@ -60,6 +62,7 @@ CASES = {
         {HARDWARE},
     ),
     "a camera room of the web": ({"firmware/pipeline/sneaky.py": "import aiohttp"}, {HARDWARE}),
+    "a pipeline that reads picture files": ({"firmware/pipeline/sneaky.py": "import PIL"}, {PICTURES}),
     "a stream that runs models": ({"firmware/stream/sneaky.py": "import onnxruntime"}, {WEB}),
     "an update agent that knows the web": ({"firmware/update/sneaky.py": "import aiohttp"}, {UPDATE}),
     "a broker's room that knows the web": ({"firmware/remote/sneaky.py": "import aiohttp"}, {BROKER}),
