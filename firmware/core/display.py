@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -12,6 +13,9 @@ from firmware.core.frames import Plane
 
 MATRIX = struct.Struct("=9i")
 """ISO/IEC 14496-12, tkhd, as FFmpeg hands it on: a b u, c d v, x y w; 16.16, and 2.30 in the last column."""
+
+WIDEST = 4
+"""No lens and no recorder makes pixels that are longer; a file can say anything."""
 
 GROUND = 255
 """Grey level that lies below transparent parts: white, as on paper and in most viewers."""
@@ -60,3 +64,14 @@ def on_ground(frame: av.VideoFrame) -> av.VideoFrame:
     alpha = rgba[..., 3:].astype(np.uint16)
     shown = (rgba[..., :3] * alpha + GROUND * (255 - alpha) + 127) // 255
     return av.VideoFrame.from_ndarray(shown.astype(np.uint8), format="rgb24")
+
+
+def squared(width: int, height: int, aspect: Fraction) -> tuple[int, int]:
+    """Return the even size in square pixels of a picture whose pixels are `aspect` times as wide as high.
+
+    The longer way is taken, so that nothing is lost, but never beyond four times.
+    """
+    aspect = min(max(aspect, Fraction(1, WIDEST)), Fraction(WIDEST))
+    if aspect >= 1:
+        return round(width * aspect / 2) * 2, height
+    return width, round(height / aspect / 2) * 2

@@ -1,6 +1,7 @@
 """From the pixel layouts that cameras and decoders give to planar YUV 4:2:0, limited range."""
 
 import av
+import cv2
 import numpy as np
 
 from firmware.core.display import on_ground, turn_of
@@ -66,3 +67,15 @@ def _padded(luma: Plane, width: int, height: int) -> Plane:
     if luma.shape == (height, width):
         return luma
     return np.pad(luma, ((0, height - luma.shape[0]), (0, width - luma.shape[1])), mode="edge")
+
+
+def in_size(planes: Planes, width: int, height: int) -> Planes:
+    """Return planes scaled to an even width and height; as they are where they have it."""
+    if (planes.width, planes.height) == (width, height):
+        return planes
+    half = width // 2, height // 2
+    return Planes(_scaled(planes.y, width, height), _scaled(planes.u, *half), _scaled(planes.v, *half))
+
+
+def _scaled(plane: Plane, width: int, height: int) -> Plane:
+    return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -13,16 +14,21 @@ from av.video.stream import VideoStream
 
 from firmware.config.drivers import FileOptions
 from firmware.core.clip_file import open_clip, video_of
+from firmware.core.clip_reading import Reading
+from firmware.core.display import squared, turn_of
 from firmware.core.frames import Planes
 from firmware.core.pace import Pace
-from firmware.core.planar import even_planes, stamp_of
+from firmware.core.planar import even_planes, in_size, stamp_of
 from firmware.core.raw import RawFrame
 from firmware.errors import CameraLost, EndOfSource, SourceCorrupt
 from firmware.ports import CameraInfo
 
 DEFAULT_FPS = 25.0
 LONGEST_STEP_NS = 1_000_000_000
-"""A longer pause in a clip is shortened to this, which is still no time that anybody is followed through."""
+"""In a longer pause the last picture comes again, as from a camera: one that gives none is taken for lost."""
+SLOWEST_FPS, FASTEST_FPS = 1.0, 60.0
+SHORTEST_STEP_NS = 15_000_000
+"""What follows faster is dropped: no board looks that often, and what nobody looked at is hidden whole."""
 
 CLOSE_S = 1.0
 """How long closing waits for a read under way."""
@@ -35,23 +41,26 @@ class FileCamera:
         self._options = options
         self._container, self._stream = _open(Path(options.path))
         self._seq = 0
-        self._in_pass = 0
         self._reading = threading.Lock()
-        self._frames = self._decode()
+        self._begin()
         first = self._pull()
         if first is None:
             raise SourceCorrupt(f"{options.path}: holds no picture; the file is incomplete, copy it again")
-        self._first: av.VideoFrame | None = first
-        size = even_planes(first)
+        self._size = _coded(first)
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        shown = squared(*self._size, 1 / aspect if turn_of(first).transposed else aspect)
         fps = float(self._stream.average_rate or DEFAULT_FPS)
-        self.info = CameraInfo(size.width, size.height, fps, options.path)
+        self.info = CameraInfo(*shown, min(max(fps, SLOWEST_FPS), FASTEST_FPS), options.path)
         self._period = round(1e9 / fps)
         self._pace = Pace(self._period)
-        self._stamp: int | None = None
+        self._stamp = stamp_of(first)
         self._due = time.monotonic_ns()
+        self._next_frame: av.VideoFrame | None = first
+        self._shown: Planes | None = None
+        self._pause_ns = 0
 
     def capture(self) -> RawFrame:
-        """Wait until the next frame is due and decode it.
+        """Wait until the next frame is due and decode it; in a long pause the last one comes again and again.
 
         Raises:
             EndOfSource: the clip has ended and is not to begin again.
@@ -74,56 +83,63 @@ class FileCamera:
 
     def _next(self) -> tuple[Planes, int]:
         """Return the next picture and how many nanoseconds after the last one it is."""
-        first, self._first = self._first, None
-        frame = first or self._pull() or self._again()
-        planes = even_planes(frame)
-        if (planes.width, planes.height) != (self.info.width, self.info.height):
+        if self._next_frame is None:
+            self._next_frame, self._pause_ns = self._due_next()
+        if self._shown is not None and self._pause_ns > LONGEST_STEP_NS:
+            self._pause_ns -= LONGEST_STEP_NS
+            return self._shown, LONGEST_STEP_NS
+        frame, self._next_frame = self._next_frame, None
+        if _coded(frame) != self._size:
             raise CameraLost(f"{self._options.path}: changes its picture size; cut the clip where it does")
-        return planes, self._step(frame)
+        self._shown = in_size(even_planes(frame), self.info.width, self.info.height)
+        return self._shown, self._pause_ns
+
+    def _due_next(self) -> tuple[av.VideoFrame, int]:
+        """Return the next frame that is shown, and how long after the last: what is too fast is dropped."""
+        waited = 0
+        while True:
+            frame = self._pull() or self._again()
+            waited += self._step(frame)
+            if waited >= SHORTEST_STEP_NS:
+                return frame, waited
 
     def _step(self, frame: av.VideoFrame) -> int:
         """Return the clip's own time between two pictures; its nominal one where the stamps do not rise."""
         last, self._stamp = self._stamp, stamp_of(frame)
         if last is None or self._stamp is None or self._stamp <= last:
             return self._period
-        return min(self._stamp - last, LONGEST_STEP_NS)
+        return self._stamp - last
+
+    def _begin(self) -> None:
+        self._pass = Reading(self._container, self._stream)
+        self._frames = iter(self._pass)
 
     def _pull(self) -> av.VideoFrame | None:
-        frame = next(self._frames, None)
-        if frame is not None:
-            self._in_pass += 1
-        return frame
-
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        try:
-            yield from self._container.decode(self._stream)
-        except av.FFmpegError as exc:
-            if self._seq == 0:
-                raise SourceCorrupt(
-                    f"{self._options.path}: cannot be decoded: {exc.strerror}; copy it again"
-                ) from exc
-            raise self._broken_off() from exc
+        return next(self._frames, None)
 
     def _again(self) -> av.VideoFrame:
         """Begin again at the end of the clip, if it really was the end."""
-        if self._in_pass < self._stream.frames:
-            raise self._broken_off()
+        self._require_whole()
         if not self._options.loop:
             raise EndOfSource(f"{self._options.path} has ended")
         self._container.close()
         self._container, self._stream = _open(Path(self._options.path))
-        self._in_pass = 0
-        self._frames = self._decode()
+        self._begin()
         frame = self._pull()
         if frame is None:
-            raise self._broken_off()
+            raise CameraLost(f"{self._options.path}: holds no picture any more; copy it again")
         return frame
 
-    def _broken_off(self) -> CameraLost:
-        return CameraLost(
-            f"{self._options.path}: breaks off after {self._seq} frames; "
-            "the file is incomplete, copy it again"
-        )
+    def _require_whole(self) -> None:
+        cut = self._pass.breaks_off(self._period)
+        if cut:
+            raise CameraLost(f"{self._options.path}: {cut}; the file is incomplete, copy it again")
+
+
+def _coded(frame: av.VideoFrame) -> tuple[int, int]:
+    """Return the even size of a frame as it is turned, before its pixels are made square."""
+    width, height = frame.width + frame.width % 2, frame.height + frame.height % 2
+    return (height, width) if turn_of(frame).transposed else (width, height)
 
 
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.stream import VideoStream
 
 from firmware.core.clip_file import films_of, open_clip
+from firmware.core.clip_reading import Reading, begin_ns
 from firmware.core.display import turn_of
 from firmware.core.frames import Planes
 from firmware.core.planar import FULL_RANGE, even_planes, stamp_of
@@ -25,9 +24,6 @@ LIMITED_RANGE = 1
 SQUARE = Fraction(1)
 BOTTOM_FIRST = (3, 4)
 """Codes of libavcodec for pictures whose lower field is shown first."""
-PROMISING = ("matroska", "mov", "avi", "flv")
-"""Containers that say how long they are; the others' length is a guess."""
-MICROSECOND = Fraction(1, 1_000_000)
 
 
 class Clip:
@@ -51,7 +47,7 @@ class Clip:
             self.left_out = _left_out(container, [film.index for film in films])
             """What of the file's video is no film that can be read, in words."""
             stream = self._film(container)
-            first = next((frame for _, frame in _Pass(container, stream)), None)
+            first = next(iter(Reading(container, stream)), None)
             if first is None:
                 raise SourceCorrupt(f"{path}: holds no picture that can be decoded; copy it again")
             self.info = _info(stream, first)
@@ -66,16 +62,17 @@ class Clip:
             stream = self._film(container)
             # Without a time stamp of its own a picture follows the last one at the nominal rate.
             step = round(1e9 / self.info.rate)
-            now, begin = -step, _begin_ns(container)
-            read = _Pass(container, stream)
-            for seq, (stamp, frame) in enumerate(read):
+            now, begin = -step, begin_ns(container)
+            reading = Reading(container, stream)
+            for seq, frame in enumerate(reading):
+                stamp = stamp_of(frame)
                 if stamp is not None and (begin is None or (seq == 0 and stamp < begin)):
                     begin = stamp
                 told = None if stamp is None or begin is None else stamp - begin
                 now = now + step if told is None or (seq and told <= now) else told
                 self.tail_ns = _length_ns(frame) or step
                 yield RawFrame(self._planes(frame), now, seq)
-            self.lost = read.lost(step)
+            self.lost = reading.lost(step)
 
     def _film(self, container: InputContainer) -> VideoStream:
         films = films_of(container, self._path)
@@ -89,65 +86,6 @@ class Clip:
         if (planes.width, planes.height) != (self.info.width, self.info.height):
             raise SourceCorrupt(f"{self._path}: changes its picture size on the way; cut it where it changes")
         return planes
-
-
-class _Pass:
-    """One way through a clip: its pictures with their time stamps, past what cannot be decoded."""
-
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
-        self._container, self._stream = container, stream
-        self._count = self._damaged = 0
-        self._end_ns = 0
-        self._why = ""
-        self._needs_key = False
-
-    def __iter__(self) -> Iterator[tuple[int | None, av.VideoFrame]]:
-        try:
-            for packet in self._container.demux():
-                if packet.pts is not None and packet.time_base is not None:
-                    end = (packet.pts + (packet.duration or 0)) * packet.time_base
-                    self._end_ns = max(self._end_ns, round(end * 10**9))
-                if packet.stream_index == self._stream.index:
-                    yield from self._decoded(cast("Packet[VideoStream]", packet))
-        except (av.FFmpegError, OSError) as exc:
-            self._why = str(exc.strerror)
-
-    def _decoded(self, packet: "Packet[VideoStream]") -> Iterator[tuple[int | None, av.VideoFrame]]:
-        if packet.is_corrupt:
-            self._damaged, self._why, self._needs_key = self._damaged + 1, "a part is missing", True
-        if self._needs_key and packet.size and (packet.is_corrupt or not packet.is_keyframe):
-            return
-        try:
-            # What refers to a picture that is missing is no picture: on from the next that stands alone.
-            frames = packet.decode()
-            self._needs_key = False
-        except (av.FFmpegError, OSError) as exc:
-            self._damaged += 1
-            self._why = str(exc.strerror)
-            self._needs_key = bool(packet.size)
-            return
-        for frame in frames:
-            self._count += 1
-            yield stamp_of(frame), frame
-
-    def lost(self, step_ns: int) -> str:
-        """Say what of the clip is not there, held against what its container promises; empty for nothing."""
-        had = f"{self._count} frames"
-        if self._stream.frames > self._count:
-            had = f"{self._count} of {self._stream.frames} frames"
-        begin, promised = _begin_ns(self._container), self._container.duration
-        if begin is not None and promised and self._container.format.name.startswith(PROMISING):
-            length = round(promised * MICROSECOND * 10**9)
-            there = self._end_ns if self._is_absolute(begin, length) else self._end_ns - begin
-            if length - there > 2 * step_ns:
-                return f"breaks off after {had}, at {there / 1e9:.2f} s of {length / 1e9:.2f} s"
-        if self._damaged:
-            return f"{self._damaged} places could not be decoded ({self._why}); {had} could"
-        return f"breaks off after {had} ({self._why})" if self._why else ""
-
-    def _is_absolute(self, begin_ns: int, length_ns: int) -> bool:
-        """Say whether the promised length counts from zero: Matroska has the last time there, mostly."""
-        return self._container.format.name.startswith("matroska") and length_ns > begin_ns
 
 
 def _info(stream: VideoStream, first: av.VideoFrame) -> ClipInfo:
@@ -185,12 +123,6 @@ def _left_out(container: InputContainer, films: list[int]) -> list[str]:
         what = "has no decoder here" if context is None else "is a cover or preview"
         found.append(f"stream {stream.index} {what}")
     return found
-
-
-def _begin_ns(container: InputContainer) -> int | None:
-    """Return where the clip begins on its own clock, which may be any time of a recorder's day."""
-    begun = cast("int | None", container.start_time)  # PyAV's types leave out that it may be unknown
-    return None if begun is None else round(begun * MICROSECOND * 10**9)
 
 
 def _length_ns(frame: av.VideoFrame) -> int:
