@@ -40,11 +40,14 @@ class V4l2Options(Strict):
 
 
 class RtspOptions(Strict):
-    """A network camera, over RTSP and TCP."""
+    """A network camera, over RTSP."""
 
     driver: Literal["rtsp"]
     url: str = Field(pattern=r"^rtsps?://", repr=False, description="May hold a password; never logged.")
     timeout_s: float = Field(default=5.0, gt=0, le=60)
+    transport: Literal["tcp", "udp"] = Field(
+        default="tcp", description="udp for a camera that has no other; it loses packets on the way."
+    )
 
 
 class Picamera2Options(Strict):

@@ -21,6 +21,12 @@ from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
 from firmware.ports import CameraInfo
 
 Unpack = Callable[[Plane, int, int], Planes]
+GIVE_UP_S = 4.0
+"""A camera that sends nothing but damaged pictures for so long is lost."""
+
+
+class DamagedError(Exception):
+    """A picture that a loose cable or a busy bus left in pieces: the next one may be whole."""
 
 
 class MotionJpeg:
@@ -33,13 +39,15 @@ class MotionJpeg:
         self._context = context
 
     def __call__(self, data: Plane, width: int, height: int) -> Planes:
-        """Return one picture as planes; raises CameraLost where it is damaged or of another size."""
+        """Return one picture as planes; raises DamagedError where it is in pieces or of another size."""
+        if not data.size:  # which would end the decoder
+            raise DamagedError("empty pictures; check its cable")
         try:
             frames = self._context.decode(av.Packet(data.tobytes()))
         except av.FFmpegError as exc:
-            raise CameraLost(f"camera sent a damaged picture: {exc.strerror}; check its cable") from exc
+            raise DamagedError(f"damaged pictures ({exc.strerror}); check its cable") from exc
         if not frames or (frames[0].width, frames[0].height) != (width, height):
-            raise CameraLost("camera sent a picture of another size; check its cable, then restart")
+            raise DamagedError("pictures of another size; check its cable, then restart")
         return planes_of(frames[0], width, height)
 
 
@@ -100,22 +108,35 @@ class V4l2Camera:
         self._clock = SourceClock()
 
     def capture(self) -> RawFrame:
-        """Wait for the next frame; raises CameraLost when the device is gone or sends half a picture."""
+        """Wait for the next whole frame; damaged ones are passed over.
+
+        Raises:
+            CameraLost: the device is gone, or has sent nothing whole for a while.
+        """
+        begun = time.monotonic()
+        while True:
+            try:
+                return self._whole()
+            except DamagedError as exc:
+                if time.monotonic() - begun > GIVE_UP_S:
+                    raise CameraLost(f"{self._name}: sends nothing but {exc}") from exc
+
+    def _whole(self) -> RawFrame:
         try:
             frame = next(self._frames)
         except (OSError, StopIteration) as exc:
             raise CameraLost(f"{self._name}: the camera is gone; plug it in, then restart") from exc
         now = time.monotonic_ns()
-        seq, self._seq = self._seq, self._seq + 1
         # linuxpy hands out the driver's buffer, which is queued again with the next frame: take a copy.
         data = np.frombuffer(frame.data, np.uint8).copy()
         if self._bytes not in (None, data.size):
             # Rows padded otherwise than the device reports would be a sheared picture with nobody in it.
-            raise CameraLost(
-                f"{self._name}: sent a picture of {data.size} bytes instead of {self._bytes}; "
+            raise DamagedError(
+                f"pictures of {data.size} bytes instead of {self._bytes}; "
                 "check its cable and its size in the board file, then restart"
             )
         planes = self._unpack(data, self.info.width, self.info.height)
+        seq, self._seq = self._seq, self._seq + 1
         at = self._clock.moment(seq, round(frame.timestamp * 1e9), now)
         return RawFrame(planes, at.captured_ns, seq, arrived_ns=now, timeline=at.timeline)
 

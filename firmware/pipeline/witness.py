@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 NO_LOOK = "no look at the scene yet"
 OUT_OF_ORDER = "the camera's clock stood still or went back"
-NO_TIME = "the camera's clock contradicts the arrival of its frames"
+NO_TIME = "the camera's frames are damaged, or its clock contradicts their arrival"
 TOO_MANY = "more people than can be followed"
 OVERTAKEN = "a detector's answer came after it had been given up"
 NONSENSE = "a detector's answer makes no sense"

@@ -10,8 +10,10 @@ from firmware.core.frames import Planes
 from firmware.core.scene import write_number
 
 
-def write_clip(path: Path, frames: int = 50, width: int = 640, height: int = 64, fps: int = 25) -> None:
-    """Write a clip whose every frame carries its number (see core.scene)."""
+def write_clip(
+    path: Path, frames: int = 50, width: int = 640, height: int = 64, fps: int = 25, noise: int = 219
+) -> None:
+    """Write a clip whose every frame carries its number (see core.scene) on so many levels of noise."""
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(
@@ -21,7 +23,7 @@ def write_clip(path: Path, frames: int = 50, width: int = 640, height: int = 64,
         stream.time_base = Fraction(1, fps)
         rng = np.random.default_rng(0)
         for n in range(frames):
-            i420 = rng.integers(16, 235, (height * 3 // 2, width), dtype=np.uint8)
+            i420 = rng.integers(16, 16 + noise, (height * 3 // 2, width), dtype=np.uint8)
             write_number(Planes.of(i420).y, n)
             frame = av.VideoFrame.from_ndarray(i420, format="yuv420p")
             frame.pts, frame.time_base = n, Fraction(1, fps)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 RTP_CHANNEL = 0
 RTP_HZ = 90_000
+HEADER = 12
 IN_BURST_S = 0.002
 """What was there already when it was asked for came with what was before it."""
 LAST_OF_FRAME = 0x80
@@ -37,6 +38,11 @@ class Relay:
     events: Sequence[Event]
     loss: float = 0.0
     jitter_s: float = 0.0
+    garbled: float = 0.0
+    """Share of the packets whose content is chance from somewhere on."""
+    repeated: float = 0.0
+    swapped: float = 0.0
+    """Share of the packets that come after the next one."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
@@ -71,6 +77,7 @@ class Relay:
         chance = random.Random(7)  # noqa: S311 - the same losses every time
         begun: float | None = None
         loop, left, shift = asyncio.get_running_loop(), list(self.events), 0
+        held = b""
         while not writer.is_closing():
             asked = loop.time()
             first = await reader.readexactly(1)
@@ -93,4 +100,12 @@ class Relay:
                 await asyncio.sleep(chance.random() * self.jitter_s)
             (stamp,) = struct.unpack_from(">I", packet, 4)
             struct.pack_into(">I", packet, 4, (stamp + shift) % 2**32)
-            writer.write(struct.pack(">BBH", 0x24, channel, size) + packet)
+            if chance.random() < self.garbled:
+                at = chance.randrange(HEADER, size)
+                packet[at:] = chance.randbytes(size - at)
+            framed = struct.pack(">BBH", 0x24, channel, size) + packet
+            if chance.random() < self.swapped and not held:
+                held = framed
+                continue
+            writer.write(framed + held + (framed if chance.random() < self.repeated else b""))
+            held = b""

@@ -3,26 +3,27 @@
 import asyncio
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from firmware.config.drivers import RtspOptions
-from firmware.core.address import shown
+from firmware.core.address import shown, with_escaped_password
 from firmware.core.scene import read_number
 from firmware.drivers.camera_rtsp import RtspCamera, open_camera
 from firmware.errors import CameraLost, SourceNotFound
 from tests.drivers.clips import write_clip
+from tests.drivers.rtsp_relay import Relay
 
 PEER = Path(__file__).with_name("rtsp_peer.py")
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start the server; yields its process and the address it plays at."""
-    clip = tmp_path / "live.mp4"
-    write_clip(clip, frames=500)
-    process = subprocess.Popen(["/usr/bin/python3", str(PEER), str(clip)], stdout=subprocess.PIPE, text=True)
+@contextmanager
+def playing(clip: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start a server of a clip; yields its process and the address it plays at."""
+    command = ["/usr/bin/python3", str(PEER), str(clip), *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         url = process.stdout.readline().strip()
@@ -32,6 +33,20 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.kill()
         process.wait(5)
         process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip that a camera would give: a picture that stands alone every ten."""
+    path = tmp_path_factory.mktemp("clips") / "live.mp4"
+    write_clip(path, frames=500)
+    return path
+
+
+@pytest.fixture
+def server(clip: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    with playing(clip) as started:
+        yield started
 
 
 def options(url: str) -> RtspOptions:
@@ -78,3 +93,60 @@ async def test_nobody_there() -> None:
 )
 def test_address_is_shown_without_secrets(rest: str) -> None:
     assert shown(f"rtsp://{rest}") == "rtsp://camera:554"
+
+
+async def test_a_camera_that_speaks_udp_alone_is_said_to_and_plays_where_it_is_allowed(clip: Path) -> None:
+    with playing(clip, "udp") as (_, url):
+        with pytest.raises(SourceNotFound, match=r'UDP alone: set transport = "udp"'):
+            async with open_camera(options(url)):
+                pass
+        allowed = RtspOptions(driver="rtsp", url=url, timeout_s=5, transport="udp")
+        async with open_camera(allowed) as camera:
+            frames = [await asyncio.to_thread(camera.capture) for _ in range(20)]
+        assert sum(read_number(frame.planes.y) is not None for frame in frames) >= 10
+
+
+@pytest.mark.parametrize("password", ["pa#ss", "pa?ss", "pa/ss", "p@ss", "pa ss", "pa:ss", "#?/@: %", "100%"])
+async def test_a_password_may_have_any_letter(password: str, clip: Path) -> None:
+    with playing(clip, password) as (_, url):
+        address = url.replace("rtsp://", f"rtsp://watcher:{password}@")
+        async with open_camera(options(address)) as camera:
+            await asyncio.to_thread(camera.capture)
+        with pytest.raises(SourceNotFound, match="refused the user or password") as refused:
+            async with open_camera(options(url.replace("rtsp://", "rtsp://watcher:wr#ng@"))):
+                pass
+        assert "wr" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rest", "escaped"),
+    [
+        ("u:p@camera:554/1?token=a@b", "u:p@camera:554/1?token=a@b"),
+        ("camera:554/user=admin_password=secret@home", "camera:554/user=admin_password=secret@home"),
+        ("camera/a@b/c", "camera/a@b/c"),
+        ("u:12#s@camera", "u:12%23s@camera"),
+        ("u:/s@camera:554/1", "u:%2Fs@camera:554/1"),
+        ("u:p%23q@[::1]:554/1", "u:p%23q@[::1]:554/1"),
+        ("u:50%@camera", "u:50%25@camera"),
+        ("camera", "camera"),
+    ],
+)
+def test_what_is_no_password_stays_as_it_is(rest: str, escaped: str) -> None:
+    assert with_escaped_password(f"rtsp://{rest}") == f"rtsp://{escaped}"
+
+
+async def test_damage_is_passed_over_and_hidden_until_a_picture_stands_alone(clip: Path) -> None:
+    """What is said to be of a known time is the very picture that was sent."""
+    known = []
+    with playing(clip) as (_, url):
+        async with (
+            Relay(url, [], garbled=0.004, loss=0.002).running() as spoiled,
+            open_camera(options(spoiled)) as camera,
+        ):
+            frames = [await asyncio.to_thread(camera.capture) for _ in range(300)]
+    known = [frame for frame in frames if frame.timeline is not None]
+    assert 30 < len(known) < 300
+    numbers = [read_number(frame.planes.y) for frame in known]
+    assert sum(number is None for number in numbers) <= len(known) // 20
+    read = [number for number in numbers if number is not None]
+    assert read == sorted(set(read))

@@ -3,8 +3,9 @@
 That frames flow from a real or virtual device is not shown by these tests: test machines have none.
 """
 
+from collections.abc import Callable, Iterable
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import cast
 
 import av
@@ -14,7 +15,16 @@ from linuxpy.video.device import Format, PixelFormat, VideoCapture
 
 from firmware.config.drivers import V4l2Options
 from firmware.core.moment import SourceClock
-from firmware.drivers.camera_v4l2 import LAYOUTS, Layout, MotionJpeg, V4l2Camera, _choose_format, open_camera
+from firmware.drivers import camera_v4l2
+from firmware.drivers.camera_v4l2 import (
+    LAYOUTS,
+    DamagedError,
+    Layout,
+    MotionJpeg,
+    V4l2Camera,
+    _choose_format,
+    open_camera,
+)
 from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
 from firmware.ports import CameraInfo
 
@@ -49,10 +59,10 @@ def test_motion_jpeg_becomes_limited_range_planes() -> None:
     assert abs(float(planes.y.mean()) - luma) < 3
 
 
-def test_damaged_or_resized_motion_jpeg_is_a_camera_lost() -> None:
-    with pytest.raises(CameraLost):
+def test_damaged_or_resized_motion_jpeg_is_no_picture() -> None:
+    with pytest.raises(DamagedError):
         MotionJpeg()(np.zeros(100, np.uint8), 64, 48)
-    with pytest.raises(CameraLost, match="another size"):
+    with pytest.raises(DamagedError, match="another size"):
         MotionJpeg()(jpeg(32, 32), 64, 48)
 
 
@@ -97,7 +107,7 @@ class OneFrame:
         self.data, self.timestamp = data, timestamp
 
 
-def camera_that_sends(frames: list[OneFrame], layout: Layout, width: int, height: int) -> V4l2Camera:
+def camera_that_sends(frames: Iterable[OneFrame], layout: Layout, width: int, height: int) -> V4l2Camera:
     """Return a camera past its opening: everything but the device is real."""
     camera = object.__new__(V4l2Camera)
     camera._name, camera._seq, camera._clock = "/dev/video0", 0, SourceClock()
@@ -110,16 +120,49 @@ def camera_that_sends(frames: list[OneFrame], layout: Layout, width: int, height
 @pytest.mark.parametrize("pixel_format", [PixelFormat.YUV420, PixelFormat.NV12, PixelFormat.YUYV])
 @pytest.mark.parametrize("padding", [-48, 16, 48 * 16])
 def test_pictures_padded_otherwise_than_reported_are_a_camera_lost(
-    pixel_format: PixelFormat, padding: int
+    pixel_format: PixelFormat, padding: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(camera_v4l2, "GIVE_UP_S", 0.05)
     layout = LAYOUTS[pixel_format]
     size = layout.picture_bytes(64, 48)
     assert size is not None
-    frames = [OneFrame(bytes(size), 10.0), OneFrame(bytes(size + padding), 10.04)]
+    frames = chain([OneFrame(bytes(size), 10.0)], repeat(OneFrame(bytes(size + padding), 10.04)))
     camera = camera_that_sends(frames, layout, 64, 48)
     assert camera.capture().planes.y.shape == (48, 64)
     with pytest.raises(CameraLost, match="bytes instead of"):
         camera.capture()
+
+
+SPOILS = {
+    "short": lambda data: data[: len(data) // 50],
+    "empty": lambda data: b"",
+    "zeros": lambda data: bytes(len(data)),
+    "another's": lambda data: bytes(jpeg(32, 32)),
+    "text": lambda data: b"HTTP/1.1 200 OK\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS.keys())
+def test_damaged_motion_jpeg_is_passed_over(spoil: Callable[[bytes], bytes]) -> None:
+    """One picture in three comes in pieces: the others come, in order."""
+    whole = bytes(jpeg(64, 48))
+    frames = [OneFrame(spoil(whole) if n % 3 == 1 else whole, 10 + n / 30) for n in range(60)]
+    camera = camera_that_sends(frames, LAYOUTS[PixelFormat.MJPEG], 64, 48)
+    got = [camera.capture() for _ in range(40)]
+    assert [frame.seq for frame in got] == list(range(40))
+    assert all(after.captured_ns > before.captured_ns for before, after in pairwise(got))
+    with pytest.raises(CameraLost, match="is gone"):
+        camera.capture()
+
+
+@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS.keys())
+def test_nothing_but_damaged_pictures_is_a_camera_lost(
+    spoil: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_v4l2, "GIVE_UP_S", 0.05)
+    frames = repeat(OneFrame(spoil(bytes(jpeg(64, 48))), 10.0))
+    with pytest.raises(CameraLost, match=r"/dev/video0: sends nothing but .*check its cable"):
+        camera_that_sends(frames, LAYOUTS[PixelFormat.MJPEG], 64, 48).capture()
 
 
 def test_frames_are_stamped_by_the_buffers_time() -> None:

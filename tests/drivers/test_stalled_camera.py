@@ -4,9 +4,10 @@ The clip's frames carry their number, so that what passed in the scene is known,
 """
 
 import asyncio
-import subprocess
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from firmware.pipeline.flow import Flow
 from firmware.ports import SystemClock
 from tests.drivers.clips import write_clip
 from tests.drivers.rtsp_relay import Event, Relay
-from tests.drivers.test_camera_rtsp import PEER
+from tests.drivers.test_camera_rtsp import playing
 from tests.pipeline.doubles import KeepingEncoder, ToldDetector, believed
 
 FPS = 25
@@ -45,14 +46,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Play a clip of numbered frames; yields its address."""
     clip = tmp_path_factory.mktemp("live") / "live.mp4"
     write_clip(clip, frames=30 * FPS, fps=FPS)
-    process = subprocess.Popen(["/usr/bin/python3", str(PEER), str(clip)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.kill()
-        process.wait(5)
-        process.stdout.close()
+    with playing(clip) as (_, url):
+        yield url
 
 
 class Looks:
@@ -86,7 +81,7 @@ class Shown:
                 self.predicted.append(number)
 
 
-async def watch(address: str, relay: Relay) -> tuple[Shown, Looks]:
+async def watch(address: str, relay: Relay, within_s: float = 60) -> tuple[Shown, Looks]:
     """Run the real driver and pipeline over a spoiled connection until the clip ends."""
     encoder, looks, clock = KeepingEncoder(keep=2), Looks(), SystemClock()
     shown = Shown(encoder)
@@ -96,7 +91,7 @@ async def watch(address: str, relay: Relay) -> tuple[Shown, Looks]:
         async with open_camera(options) as camera:
             flow = Flow(camera, [detect], [RedactedRendition(encoder)], shown, PEOPLE, clock)
             with pytest.raises(ExceptionGroup, match="unhandled errors"):
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(within_s):
                     await flow.run()
     return shown, looks
 
@@ -117,3 +112,26 @@ async def test_nothing_is_predicted_further_than_half_a_second_of_the_scene(addr
     shown, looks = await watch(address, Relay(address, EVENTS, loss=0.001, jitter_s=0.03))
     assert len(shown.predicted) > 150, "the camera must show something between its troubles"
     assert furthest(shown, looks) <= HALF_A_SECOND
+
+
+@pytest.mark.timeout(4000)
+async def test_a_camera_that_garbles_drops_repeats_and_reorders_never_ends(tmp_path: Path) -> None:
+    """VEILCAM_SOAK_S=3600 for an hour of it."""
+    seconds = int(os.environ.get("VEILCAM_SOAK_S", "20"))
+    write_clip(tmp_path / "long.mp4", frames=seconds * FPS, fps=FPS, noise=20)
+    spoils = {"loss": 0.002, "garbled": 0.002, "repeated": 0.01, "swapped": 0.01}
+    before = resident_mib()
+    with playing(tmp_path / "long.mp4") as (_, url):
+        shown, looks = await watch(url, Relay(url, [], **spoils), within_s=seconds + 60)
+    assert shown.count > 0.7 * seconds * FPS, "it went on to the end of the clip"
+    assert len(shown.predicted) > 0.1 * seconds * FPS
+    assert furthest(shown, looks) <= HALF_A_SECOND
+    grown = resident_mib() - before
+    print(f"{seconds} s: {shown.count} frames, {len(shown.predicted)} predicted, {grown:.0f} MiB more")
+    assert grown < 150, "nothing is kept"
+
+
+def resident_mib() -> float:
+    """Return what this process holds in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
