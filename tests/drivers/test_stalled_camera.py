@@ -127,7 +127,7 @@ async def test_a_camera_that_garbles_drops_repeats_and_reorders_never_ends(tmp_p
     assert len(shown.predicted) > 0.1 * seconds * FPS
     assert furthest(shown, looks) <= HALF_A_SECOND
     grown = resident_mib() - before
-    print(f"{seconds} s: {shown.count} frames, {len(shown.predicted)} predicted, {grown:.0f} MiB more")
+    print(f"{seconds} s: {shown.count} frames, {len(shown.predicted)} predicted, {grown:.0f} MiB more")  # noqa: T201 - what an hour of it gave
     assert grown < 150, "nothing is kept"
 
 
