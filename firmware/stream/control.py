@@ -16,10 +16,11 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector, we
 
 from firmware.access.roles import CONSOLE
 from firmware.errors import CameraRefused, OutputError
+from firmware.stream.body import MAX_BODY
 from firmware.stream.gate import Gate
 from firmware.stream.problem import problems
 from firmware.stream.remote import PROXIES
-from firmware.stream.server import MAX_BODY, SHUTDOWN_S, Routes
+from firmware.stream.server import SHUTDOWN_S, Routes
 from firmware.stream.who import always
 
 NAME = "control.sock"
@@ -44,7 +45,7 @@ async def serve_control(state: Path, gate: Gate, routes: Sequence[Routes]) -> As
     app[PROXIES] = frozenset
     for route in routes:
         route.add_to(app)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, auto_decompress=False)
     with await asyncio.to_thread(_bound, state) as listening:
         await runner.setup()
         try:

@@ -11,18 +11,18 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from aioice.ice import get_host_addresses
 
 from firmware.stream.admission import Admission, add_security_headers, admit
+from firmware.stream.body import MAX_BODY
 from firmware.stream.door import Door
 from firmware.stream.gate import Gate
 from firmware.stream.listen import ANYWHERE, Listen, bind, read_listen, read_tls
 from firmware.stream.options import StreamOptions
 from firmware.stream.problem import problems
 from firmware.stream.remote import PROXIES
+from firmware.stream.slash import without_slash
 from firmware.stream.visitor import attend, receiving
 
 SHUTDOWN_S = 2.0
 ANSWER_S = 5.0
-MAX_BODY = 64 * 1024
-"""Bytes of any request's body."""
 
 
 class Routes(Protocol):
@@ -59,7 +59,7 @@ def build(options: StreamOptions, listen: Listen, gate: Gate, routes: Sequence[R
         names = frozenset((listen.host, *(name.lower() for name in now.host_names)))
         return Admission(listen.loopback, names, frozenset(now.origins))
 
-    middlewares = [attend, problems, gate.record, admit(rules), gate.know]
+    middlewares = [attend, problems, gate.record, admit(rules), gate.know, without_slash]
     app = web.Application(client_max_size=MAX_BODY, middlewares=middlewares)
     app[PROXIES] = lambda: frozenset(options.settings().trusted_proxies)
     app.on_response_prepare.append(add_security_headers)

@@ -32,6 +32,8 @@ class Visitor(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             keepalive_timeout=IDLE_S,
             lingering_time=2.0,
+            # A body that cannot be unpacked would be a failure of ours to aiohttp: `body` unpacks it.
+            auto_decompress=False,
             access_log=NO_LOG,
         )
         self.caller = caller

@@ -7,6 +7,7 @@ from typing import Generic, Protocol
 from aiohttp import web
 
 from firmware.core.frames import V
+from firmware.stream.body import READ_S, read_text
 from firmware.stream.feed import Feed
 from firmware.stream.offer import OfferMalformed, OfferUnacceptable, read_fragment
 from firmware.stream.problem import Refused
@@ -16,7 +17,6 @@ from firmware.stream.viewers import TooManyViewers, Viewers
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
-READ_S = 10.0
 RETRY_AFTER_S = "10"
 
 
@@ -120,14 +120,8 @@ def require_accepts(request: web.Request) -> None:
 
 
 async def read_body(request: web.Request, media_type: str) -> str:
-    """Read a bounded body of the one media type that fits, within `READ_S` seconds."""
+    """Read a bounded body of the one media type that fits, within a time."""
     if request.content_type != media_type:
         accept = "Accept-Patch" if media_type == FRAGMENT else "Accept-Post"
         raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {media_type}", {accept: media_type})
-    try:
-        async with asyncio.timeout(READ_S):
-            return (await request.read()).decode("utf-8")
-    except TimeoutError as exc:
-        raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from exc
-    except UnicodeDecodeError as exc:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the body is not UTF-8 text") from exc
+    return await read_text(request)

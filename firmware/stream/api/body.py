@@ -6,8 +6,8 @@ from http import HTTPStatus
 from aiohttp import web
 
 from firmware.core.strict_json import NotStrict, read_json
+from firmware.stream.body import MAX_BODY
 from firmware.stream.problem import Refused
-from firmware.stream.server import MAX_BODY
 from firmware.stream.whep import read_body
 
 JSON = "application/json"
