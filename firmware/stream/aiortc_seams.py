@@ -53,6 +53,9 @@ NEGOTIATION_ERRORS: Final = (
 CLOSING_ERRORS: Final = (*NEGOTIATION_ERRORS, OSError, SSLError)
 """What a peer connection may raise while it is taken down in a half-open state."""
 
+EXTENSIONS: Final = tuple(one.uri for one in RTCRtpSender.getCapabilities("video").headerExtensions)
+"""Header extensions of video that aiortc sends."""
+
 _REINSTALL = "; install " + " ".join(f"{name}=={pinned}" for name, pinned in PINNED.items())
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
 from typing import Generic
 
 from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -16,10 +15,12 @@ from firmware.stream.aiortc_seams import (
     prefer_h264,
     require_parsable,
 )
+from firmware.stream.answer import write_answer
 from firmware.stream.feed import Feed
 from firmware.stream.ice import IcePlan
-from firmware.stream.offer import MAX_CANDIDATES, Fragment, OfferUnacceptable, read_offer
+from firmware.stream.offer import MAX_CANDIDATES, Fragment, read_offer
 from firmware.stream.packet_track import PacketTrack
+from firmware.stream.sdp import OfferUnacceptable
 
 
 class NoAddress(Exception):
@@ -27,7 +28,7 @@ class NoAddress(Exception):
 
 
 class FragmentRefused(Exception):
-    """A trickle fragment is for other credentials or holds no valid candidate."""
+    """A trickle fragment is for other credentials."""
 
 
 class Session(Generic[V]):
@@ -63,34 +64,23 @@ class Session(Generic[V]):
         offer = read_offer(text)
         self._ufrag, self._candidates = offer.ufrag, offer.candidates
         try:
-            self._prepare(offer.kinds)
+            self._prepare()
             require_parsable(offer.text)
             await self._peer.setRemoteDescription(RTCSessionDescription(sdp=offer.text, type="offer"))
-            self._require_one_transport()
             await self._peer.setLocalDescription(await self._peer.createAnswer())
         except NEGOTIATION_ERRORS as exc:
             raise OfferUnacceptable("the offer has no H.264 for this camera, or is malformed") from exc
-        answer = str(self._peer.localDescription.sdp)
-        if "a=candidate:" not in answer:
+        answered = str(self._peer.localDescription.sdp)
+        if "a=candidate:" not in answered:
             raise NoAddress
-        return answer
+        return write_answer(offer, answered)
 
-    def _prepare(self, kinds: Sequence[str]) -> None:
-        """Make the transceivers in the offer's order: aiortc bundles on the first one's transport."""
-        for kind in kinds:
-            if kind == "video":
-                video = self._peer.addTransceiver(self._track, direction="sendonly")
-                prefer_h264(video)
-                on_keyframe_request(video.sender, self._feed.want_keyframe)
-            else:
-                self._peer.addTransceiver(kind, direction="inactive")
-        self._guard = IceGuard(self._peer.getTransceivers()[0], self._plan)
-
-    def _require_one_transport(self) -> None:
-        """Hold every medium on the one transport that the guard watches."""
-        transports = {transceiver.sender.transport for transceiver in self._peer.getTransceivers()}
-        if len(transports) != 1 or self._peer.sctp is not None:
-            raise OfferUnacceptable("bundle every medium on one transport, without a data channel")
+    def _prepare(self) -> None:
+        """Make the one transceiver; its ICE connection is held to the plan."""
+        video = self._peer.addTransceiver(self._track, direction="sendonly")
+        prefer_h264(video)
+        on_keyframe_request(video.sender, self._feed.want_keyframe)
+        self._guard = IceGuard(video, self._plan)
 
     @property
     def refused(self) -> int:
@@ -98,19 +88,18 @@ class Session(Generic[V]):
         return self._guard.refused if self._guard else 0
 
     async def trickle(self, fragment: Fragment) -> None:
-        """Add a viewer's later candidates; raises FragmentRefused for other credentials."""
-        if fragment.ufrag not in (None, self._ufrag):
+        """Add a viewer's later candidates, up to the bound; raises FragmentRefused for other credentials."""
+        if fragment.ufrags and self._ufrag not in fragment.ufrags:
             raise FragmentRefused("this camera does not restart ICE; open a new session")
-        self._candidates += len(fragment.candidates)
-        if self._candidates > MAX_CANDIDATES:
-            raise FragmentRefused(f"a session has at most {MAX_CANDIDATES} candidates")
-        for text in fragment.candidates:
+        # The rest is left out and not refused: there are players that end a session at any refusal.
+        for text in fragment.of(self._ufrag)[: MAX_CANDIDATES - self._candidates]:
+            self._candidates += 1
+            candidate = parse_candidate(text)
+            candidate.sdpMid = self._peer.getTransceivers()[0].mid
             try:
-                candidate = parse_candidate(text)
-                candidate.sdpMid = self._peer.getTransceivers()[0].mid
                 await self._peer.addIceCandidate(candidate)
             except NEGOTIATION_ERRORS as exc:
-                raise FragmentRefused("a candidate is malformed") from exc
+                raise FragmentRefused("a candidate cannot be taken") from exc
 
     @property
     def connected(self) -> bool:

@@ -9,9 +9,10 @@ from aiohttp import web
 from firmware.core.frames import V
 from firmware.stream.body import READ_S, read_text
 from firmware.stream.feed import Feed
-from firmware.stream.offer import OfferMalformed, OfferUnacceptable, read_fragment
+from firmware.stream.offer import read_fragment
 from firmware.stream.problem import Refused
 from firmware.stream.remote import client_address
+from firmware.stream.sdp import OfferMalformed, OfferUnacceptable
 from firmware.stream.session import FragmentRefused, NoAddress, Session
 from firmware.stream.viewers import TooManyViewers, Viewers
 
