@@ -23,6 +23,10 @@ from firmware.audit import read_line
 from firmware.core.strict_json import NotStrict
 from firmware.errors import RecordDamaged
 from firmware.remote import commands, desired
+from firmware.stream.aiortc_seams import require_parsable
+from firmware.stream.answer import write_answer
+from firmware.stream.offer import read_fragment, read_offer
+from firmware.stream.sdp import OfferMalformed, OfferUnacceptable
 from firmware.update.archive import unpack_tar
 from firmware.update.delta import apply_delta
 from ota import metadata
@@ -71,6 +75,19 @@ def delta(content: bytes, folder: Path) -> object:
         assert len(out.getvalue()) <= 100_000 + (1 << 20)
 
 
+ANSWERED = "v=0\r\nm=video 4711 UDP/TLS/RTP/SAVPF 102\r\na=mid:0\r\na=sendonly\r\na=ice-ufrag:abcd\r\n"
+
+
+def offer(content: bytes) -> object:
+    """Read an offer; what comes of it is for aiortc to take, and has an answer of as many media."""
+    read = read_offer(content.decode("utf-8", "replace"))
+    require_parsable(read.text)
+    answer = write_answer(read, ANSWERED)
+    assert answer.count("\nm=") == len(read.media)
+    assert len(answer) < len(ANSWERED) * (2 + len(read.media)) + 4 * len(content)
+    return read
+
+
 PARSERS: dict[str, tuple[Callable[[bytes, Path], object], tuple[type[Exception], ...]]] = {
     "bundle": (lambda content, folder: read_bundle(io.BytesIO(content)), (UpdateRefused,)),
     "timestamp": (
@@ -95,6 +112,11 @@ PARSERS: dict[str, tuple[Callable[[bytes, Path], object], tuple[type[Exception],
     ),
     "owner": (lambda content, folder: OwnerKey.read(content.decode("utf-8", "replace")), (KeyMalformed,)),
     "audit": (lambda content, folder: read_line(content), (NotStrict,)),
+    "offer": (lambda content, folder: offer(content), (OfferMalformed, OfferUnacceptable)),
+    "fragment": (
+        lambda content, folder: read_fragment(content.decode("utf-8", "replace")),
+        (OfferMalformed,),
+    ),
     "head": (lambda content, folder: read_head(content), (RecordDamaged,)),
 }
 
