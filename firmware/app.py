@@ -212,7 +212,7 @@ class StatusBoard:
             smallest_face=self._smallest[Kind.FACE],
             smallest_body=self._smallest[Kind.PERSON],
             uptime_s=(now - self._begun_ns) / 1e9,
-            failed=now - last_ns > SILENT_NS,
+            failed=now - last_ns > max(SILENT_NS, round(self._camera.patience_s * 1e9)),
             reason=report.reason,
             detector_restarts=report.restarts,
             released=report.released,

@@ -10,15 +10,22 @@ from firmware.core.cuts import Sight
 from firmware.core.frames import Detection, Planes
 from firmware.core.raw import DetectorPicture, RawFrame
 
+PATIENCE_S = 5.0
+"""How long an ordinary camera may be silent."""
+
 
 @dataclass(frozen=True, slots=True)
 class CameraInfo:
-    """What a camera delivers: size in pixels, nominal frames per second, and a name for people."""
+    """What a camera delivers: size in pixels, nominal frames per second, and a name for people.
+
+    One that gives no frame for `patience_s` is lost.
+    """
 
     width: int
     height: int
     fps: float
     name: str
+    patience_s: float = PATIENCE_S
 
 
 class Camera(Protocol):

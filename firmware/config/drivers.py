@@ -44,7 +44,9 @@ class RtspOptions(Strict):
 
     driver: Literal["rtsp"]
     url: str = Field(pattern=r"^rtsps?://", repr=False, description="May hold a password; never logged.")
-    timeout_s: float = Field(default=5.0, gt=0, le=60)
+    timeout_s: float = Field(
+        default=5.0, gt=0, le=60, description="How long it may send nothing; more for a frame in ten seconds."
+    )
     transport: Literal["tcp", "udp"] = Field(
         default="tcp", description="udp for a camera that has no other; it loses packets on the way."
     )

@@ -27,7 +27,7 @@ from firmware.core.raw import RawFrame
 from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
 from firmware.ports import CameraInfo
 
-DEFAULT_FPS = 25.0
+DEFAULT_FPS, FASTEST_FPS = 25.0, 60.0
 CLOSE_S = 1.0
 """How long closing waits for a read under way."""
 NO_PICTURE_S, NONE_WHOLE_S = 4.0, 20.0
@@ -54,8 +54,8 @@ class RtspCamera:
             raise SourceCorrupt(f"{self._name}: connected, but no picture came; check the camera")
         coded = self._first.width // 2 * 2, self._first.height // 2 * 2
         self._coded, aspect = coded, self._stream.sample_aspect_ratio or Fraction(1)
-        fps = float(self._stream.average_rate or DEFAULT_FPS)
-        self.info = CameraInfo(*squared(*coded, aspect), fps, self._name)
+        fps = min(float(self._stream.average_rate or DEFAULT_FPS), FASTEST_FPS)
+        self.info = CameraInfo(*squared(*coded, aspect), fps, self._name, options.timeout_s)
         self._seq = 0
         self._clock = SourceClock()
 
@@ -155,7 +155,8 @@ def _connect(options: RtspOptions, name: str) -> InputContainer:
             options={
                 "rtsp_transport": options.transport,
                 "timeout": wait,
-                "fflags": "nobuffer",
+                # No frames are spent on finding a rate: a camera may send one in ten seconds.
+                "fpsprobesize": "0",
                 "flags": "low_delay",
             },
             timeout=options.timeout_s,

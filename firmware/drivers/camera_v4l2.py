@@ -18,7 +18,7 @@ from firmware.core.moment import SourceClock
 from firmware.core.planar import planes_of, planes_of_nv12, planes_of_yuyv
 from firmware.core.raw import RawFrame
 from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
-from firmware.ports import CameraInfo
+from firmware.ports import PATIENCE_S, CameraInfo
 
 Unpack = Callable[[Plane, int, int], Planes]
 GIVE_UP_S = 4.0
@@ -97,7 +97,8 @@ class V4l2Camera:
             chosen = stream.get_format()
             self._bytes = LAYOUTS[chosen.pixel_format].picture_bytes(chosen.width, chosen.height)
             stream.set_fps(options.fps)
-            self.info = CameraInfo(chosen.width // 2 * 2, chosen.height // 2 * 2, options.fps, options.device)
+            size = chosen.width // 2 * 2, chosen.height // 2 * 2
+            self.info = CameraInfo(*size, options.fps, options.device, max(PATIENCE_S, 2.5 / options.fps))
             self._frames = iter(self._open.enter_context(stream))
         except OSError as exc:
             self._open.close()

@@ -10,9 +10,6 @@ from firmware.pipeline.mailbox import Mailbox
 from firmware.pipeline.worker import Worker
 from firmware.ports import Camera, CameraInfo
 
-DEADLINE_S = 5.0
-"""A camera that gives no frame for this long is lost."""
-
 
 class Capture:
     """The capture stage; outlets are opened and closed while it runs."""
@@ -52,17 +49,17 @@ class Capture:
         """Pull frames until the camera ends.
 
         Raises:
-            CameraLost: no frame came within the deadline.
+            CameraLost: no frame came for as long as the camera may be silent.
             EndOfSource: a clip has ended.
         """
         async with Worker("veilcam-capture") as worker:
             while True:
                 pulled = worker.start(self._camera.capture)
-                await asyncio.wait((pulled,), timeout=DEADLINE_S)
+                await asyncio.wait((pulled,), timeout=self.info.patience_s)
                 if not pulled.done():
                     raise CameraLost(
-                        f"{self.info.name}: no frame for {DEADLINE_S:.0f} s; "
-                        "check cable, power and address, then restart"
+                        f"{self.info.name}: no frame for {self.info.patience_s:.0f} s; check cable, power "
+                        "and address, then restart; if frames are that rare, raise timeout_s under [camera]"
                     )
                 frame = pulled.result()
                 self.cpu_ns = worker.cpu_ns

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from firmware.config.drivers import RtspOptions
@@ -13,8 +14,10 @@ from firmware.core.address import shown, with_escaped_password
 from firmware.core.scene import read_number
 from firmware.drivers.camera_rtsp import RtspCamera, open_camera
 from firmware.errors import CameraLost, SourceNotFound
+from firmware.pipeline.capture import Capture
 from tests.drivers.clips import write_clip
 from tests.drivers.rtsp_relay import Relay
+from tests.redact.odd import make
 
 PEER = Path(__file__).with_name("rtsp_peer.py")
 
@@ -150,3 +153,23 @@ async def test_damage_is_passed_over_and_hidden_until_a_picture_stands_alone(cli
     assert sum(number is None for number in numbers) <= len(known) // 20
     read = [number for number in numbers if number is not None]
     assert read == sorted(set(read))
+
+
+async def test_a_frame_in_six_seconds_is_a_camera_where_it_is_told_to_wait(tmp_path: Path) -> None:
+    """Past the capture stage, which gives a silent camera up."""
+    picture = np.full((64, 96, 3), 90, np.uint8)
+    stamps = [*range(0, 400, 40), 6_400, 12_400]
+    make(tmp_path / "seldom.mp4", [picture] * len(stamps), stamps_ms=stamps)
+    with playing(tmp_path / "seldom.mp4") as (_, url):
+        patient = RtspOptions(driver="rtsp", url=url, timeout_s=9)
+        async with open_camera(patient) as camera:
+            capture = Capture(camera)
+            running = asyncio.create_task(capture.run())
+            with capture.outlet("seen") as outlet:
+                async with asyncio.timeout(30):
+                    last = frame = await outlet.take()
+                    while frame.captured_ns - last.captured_ns < 5_500_000_000:
+                        last, frame = frame, await outlet.take()
+            assert not running.done()
+            running.cancel()
+            await asyncio.wait((running,))
