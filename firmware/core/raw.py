@@ -15,10 +15,10 @@ class RawFrame:
     """A lease on a camera buffer: full-resolution planar YUV 4:2:0 as the camera gave it.
 
     `captured_ns` is monotonic, and by the source's own clock where it has one; `arrived_ns` is when the frame
-    came (None: the same); `timeline` says which frames' times can be compared (see `core.moment`); None, for
-    unknown times and for frames with a part missing, hides the frame whole. `lores` is a smaller picture of
-    the same instant where the camera makes one. Whoever holds the last reference calls
-    `release` exactly once; planes are not touched after it.
+    came (None: the same); `timeline` says which frames' times can be compared (see `core.moment`). `lores` is
+    a smaller picture of the same instant where the camera makes one. `skipped` pictures before it could not
+    be decoded; one that is `damaged` itself stands for such a picture and is hidden whole. Whoever holds the
+    last reference calls `release` exactly once; planes are not touched after it.
     """
 
     planes: Planes = field(repr=False)
@@ -28,6 +28,8 @@ class RawFrame:
     on_release: Callable[[], None] | None = field(default=None, repr=False)
     arrived_ns: int | None = None
     timeline: int | None = 0
+    skipped: int = 0
+    damaged: bool = False
     _leases: int = field(default=1, repr=False)
 
     @property

@@ -1,26 +1,29 @@
 """A network camera over RTSP, by PyAV; its address may hold a password and is never shown whole.
 
 A connection may stall and then burst: when a frame was, the camera's own clock tells (RTP); where that
-contradicts the arrival, nobody knows. Packets get lost and garbled: what cannot be decoded is passed over,
-and what was decoded after it, up to the next picture that stands alone, is of no known time and so hidden.
+contradicts the arrival, nobody knows.
 """
 
 import asyncio
 import errno
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import deque
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from fractions import Fraction
 
 import av
 from av.container import InputContainer
-from av.packet import Packet
 from av.video.stream import VideoStream
 
 from firmware.config.drivers import RtspOptions
 from firmware.core.address import shown, with_escaped_password
+from firmware.core.careful import CarefulDecoder
+from firmware.core.damage import Damage, DamagedError
 from firmware.core.display import squared
+from firmware.core.frames import Planes
 from firmware.core.moment import SourceClock
 from firmware.core.planar import in_size, planes_of, stamp_of
 from firmware.core.raw import RawFrame
@@ -30,10 +33,6 @@ from firmware.ports import CameraInfo
 DEFAULT_FPS, FASTEST_FPS = 25.0, 60.0
 CLOSE_S = 1.0
 """How long closing waits for a read under way."""
-NO_PICTURE_S, NONE_WHOLE_S = 4.0, 20.0
-"""For so long without any picture, or without a whole one, the camera is lost: the next begins anew."""
-MOST_BROKEN = 100
-"""Reads in a row that may fail where the connection itself goes on."""
 
 
 class RtspCamera:
@@ -44,106 +43,87 @@ class RtspCamera:
         self._container = _connect(options, self._name)
         if not self._container.streams.video:
             raise SourceCorrupt(f"{self._name}: gives no video; check the path of the address")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "SLICE"  # frame threads would add a delay of one frame each
-        self._reading = threading.Lock()
-        self._damage = Damage(self._name)
-        self._frames = self._decode()
-        self._first = next(self._frames, None)
-        if self._first is None:
-            raise SourceCorrupt(f"{self._name}: connected, but no picture came; check the camera")
-        coded = self._first.width // 2 * 2, self._first.height // 2 * 2
-        self._coded, aspect = coded, self._stream.sample_aspect_ratio or Fraction(1)
-        fps = min(float(self._stream.average_rate or DEFAULT_FPS), FASTEST_FPS)
-        self.info = CameraInfo(*squared(*coded, aspect), fps, self._name, options.timeout_s)
-        self._seq = 0
-        self._clock = SourceClock()
+        stream = self._container.streams.video[0]
+        self._reading, self._closed = threading.Lock(), False
+        self._packets = self._container.demux(stream)
+        self._decoder = CarefulDecoder(stream.codec_context)
+        self._decoded: deque[av.VideoFrame] = deque()
+        self._seq, self._clock = 0, SourceClock()
+        self._damage = Damage(self._name, time.monotonic_ns())
+        self._last: Planes | None = None
+        self._wait_for_first()
+        self._coded = self._decoded[0].width // 2 * 2, self._decoded[0].height // 2 * 2
+        shown_size = squared(*self._coded, stream.sample_aspect_ratio or Fraction(1))
+        fps = min(float(stream.average_rate or DEFAULT_FPS), FASTEST_FPS)
+        self.info = CameraInfo(*shown_size, fps, self._name, options.timeout_s)
+
+    def _wait_for_first(self) -> None:
+        while not self._decoded:
+            packet = self._packet()
+            if packet is None:
+                raise SourceCorrupt(f"{self._name}: connected, but no picture came; check the camera")
+            self._take(packet)
 
     def capture(self) -> RawFrame:
         """Wait for the next frame.
 
+        What is damaged is left out, with all that may depend on it; where that lasts, frames come that are
+        hidden whole.
+
         Raises:
-            CameraLost: the connection ended, nothing whole came for a while, or the picture changed its size.
+            CameraLost: the connection ends, the picture changes size, or no good one comes for long.
         """
-        frame, self._first = self._first, None
-        if frame is None:
-            with self._reading:
-                frame = next(self._frames, None)
-        if frame is None:
-            raise CameraLost(f"{self._name}: the camera ended the connection; check it, then restart")
+        while not self._decoded:
+            packet = self._packet()
+            if packet is None:
+                raise CameraLost(f"{self._name}: the camera ended the connection; check it, then restart")
+            if (blind := self._take(packet)) is not None:
+                return blind
+        return self._frame(self._decoded.popleft())
+
+    def _frame(self, frame: av.VideoFrame) -> RawFrame:
         if (frame.width // 2 * 2, frame.height // 2 * 2) != self._coded:
             raise CameraLost(f"{self._name}: the picture changed its size; restart to take the new one")
+        now = time.monotonic_ns()
+        self._last = in_size(planes_of(frame, *self._coded), self.info.width, self.info.height)
+        return self._stamped(self._last, stamp_of(frame), now, self._damage.good(now))
+
+    def _take(self, packet: "av.Packet[VideoStream]") -> RawFrame | None:
+        """Decode a packet; returns a frame to be hidden whole where none has been good for long."""
+        try:
+            self._decoded.extend(self._decoder.decode(packet))
+        except DamagedError as exc:
+            now = time.monotonic_ns()
+            skipped = self._damage.bad(now, str(exc))
+            if skipped is not None and self._last is not None:
+                return replace(self._stamped(self._last, None, now, skipped), damaged=True)
+        return None
+
+    def _stamped(self, planes: Planes, stamp_ns: int | None, now_ns: int, skipped: int) -> RawFrame:
         seq, self._seq = self._seq, self._seq + 1
-        planes = in_size(planes_of(frame, *self._coded), self.info.width, self.info.height)
-        at = self._clock.moment(seq, stamp_of(frame), time.monotonic_ns())
-        timeline = at.timeline if self._damage.whole else None
-        return RawFrame(planes, at.captured_ns, seq, arrived_ns=at.arrived_ns, timeline=timeline)
+        at = self._clock.moment(seq, stamp_ns, now_ns)
+        return RawFrame(planes, at.captured_ns, seq, arrived_ns=now_ns, timeline=at.timeline, skipped=skipped)
 
     def close(self) -> None:
         """End the connection, unless a read hangs in it: what a thread still reads must not be freed."""
         if self._reading.acquire(timeout=CLOSE_S):
+            self._closed = True
             self._container.close()
+            self._reading.release()
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Decode one picture at a time; `_damage` then says whether it is whole."""
-        for packet in self._packets():
+    def _packet(self) -> "av.Packet[VideoStream] | None":
+        """Return the next packet; None at the end of the connection."""
+        with self._reading:
+            if self._closed:
+                return None
             try:
-                frames = packet.decode()
-            except av.InvalidDataError:
-                self._damage.broken()
-                continue
+                packet = next(self._packets, None)
             except (av.FFmpegError, OSError) as exc:
-                raise self._broke(exc) from exc
-            for frame in frames:
-                self._damage.decoded(frame)
-                yield frame
-
-    def _packets(self) -> "Iterator[Packet[VideoStream]]":
-        broken = 0
-        while True:
-            try:
-                for packet in self._container.demux(self._stream):
-                    broken = 0
-                    yield packet
-            except av.InvalidDataError as exc:
-                broken += 1
-                self._damage.broken()
-                if broken > MOST_BROKEN:
-                    raise self._broke(exc) from exc
-            except (av.FFmpegError, OSError) as exc:
-                raise self._broke(exc) from exc
-            else:
-                return
-
-    def _broke(self, exc: Exception) -> CameraLost:
-        why = exc.strerror if isinstance(exc, OSError) else exc
-        return CameraLost(f"{self._name}: the connection broke: {why}; check it, then restart")
-
-
-class Damage:
-    """Whether what is decoded is whole: not after a loss, until a picture comes that refers to no other."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.whole = True
-        self._last = self._last_whole = time.monotonic()
-
-    def broken(self) -> None:
-        """Something could not be decoded; raises CameraLost where nothing else came for a while."""
-        self.whole = False
-        self._give_up(self._last, NO_PICTURE_S, "nothing that can be decoded")
-
-    def decoded(self, frame: av.VideoFrame) -> None:
-        """Take note of a picture; raises CameraLost where none was whole for a while."""
-        self._last = time.monotonic()
-        self.whole = not frame.is_corrupt and (self.whole or bool(frame.key_frame))
-        if self.whole:
-            self._last_whole = self._last
-        self._give_up(self._last_whole, NONE_WHOLE_S, "no whole picture")
-
-    def _give_up(self, since: float, after_s: float, what: str) -> None:
-        if time.monotonic() - since > after_s:
-            raise CameraLost(f"{self._name}: sends {what} for {after_s:.0f} s; check network and camera")
+                raise CameraLost(
+                    f"{self._name}: the connection broke: {exc.strerror}; check it, then restart"
+                ) from exc
+        # An empty packet asks a decoder for what it keeps, at the end of all.
+        return packet if packet is not None and packet.size else None
 
 
 def _connect(options: RtspOptions, name: str) -> InputContainer:

@@ -13,6 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 from linuxpy.video.device import Device, PixelFormat, VideoCapture
 
 from firmware.config.drivers import V4l2Options
+from firmware.core.damage import Damage, DamagedError
 from firmware.core.frames import Plane, Planes
 from firmware.core.moment import SourceClock
 from firmware.core.planar import planes_of, planes_of_nv12, planes_of_yuyv
@@ -21,12 +22,6 @@ from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
 from firmware.ports import PATIENCE_S, CameraInfo
 
 Unpack = Callable[[Plane, int, int], Planes]
-GIVE_UP_S = 4.0
-"""A camera that sends nothing but damaged pictures for so long is lost."""
-
-
-class DamagedError(Exception):
-    """A picture that a loose cable or a busy bus left in pieces: the next one may be whole."""
 
 
 class MotionJpeg:
@@ -36,18 +31,22 @@ class MotionJpeg:
         context = av.CodecContext.create("mjpeg", "r")
         if not isinstance(context, VideoCodecContext):
             raise SourceCorrupt("this PyAV cannot decode Motion JPEG; install PyAV from its wheel")
+        # Without it a picture of which half came is one whose lower half is grey: nobody is found in grey.
+        context.options = {"err_detect": "explode"}
         self._context = context
 
     def __call__(self, data: Plane, width: int, height: int) -> Planes:
-        """Return one picture as planes; raises DamagedError where it is in pieces or of another size."""
+        """Return one picture as planes; raises DamagedError where it is short, garbled or of another size."""
         if not data.size:  # which would end the decoder
-            raise DamagedError("empty pictures; check its cable")
+            raise DamagedError("an empty picture")
         try:
             frames = self._context.decode(av.Packet(data.tobytes()))
         except av.FFmpegError as exc:
-            raise DamagedError(f"damaged pictures ({exc.strerror}); check its cable") from exc
-        if not frames or (frames[0].width, frames[0].height) != (width, height):
-            raise DamagedError("pictures of another size; check its cable, then restart")
+            raise DamagedError(f"a picture that cannot be decoded: {exc.strerror}") from exc
+        if not frames or frames[0].is_corrupt:
+            raise DamagedError("a picture that is not whole")
+        if (frames[0].width, frames[0].height) != (width, height):
+            raise DamagedError("a picture of another size")
         return planes_of(frames[0], width, height)
 
 
@@ -107,39 +106,53 @@ class V4l2Camera:
             ) from exc
         self._seq = 0
         self._clock = SourceClock()
+        self._damage = Damage(self._name, time.monotonic_ns())
+        self._last: Planes | None = None
 
     def capture(self) -> RawFrame:
-        """Wait for the next whole frame; damaged ones are passed over.
+        """Wait for the next good frame; where none comes for a while, frames come that are hidden whole.
 
         Raises:
-            CameraLost: the device is gone, or has sent nothing whole for a while.
+            CameraLost: the device is gone, or sends nothing good for long.
         """
-        begun = time.monotonic()
         while True:
+            data, stamp_ns = self._read()
+            now, damaged = time.monotonic_ns(), False
             try:
-                return self._whole()
+                planes = self._planes(data)
+                skipped = self._damage.good(now)
             except DamagedError as exc:
-                if time.monotonic() - begun > GIVE_UP_S:
-                    raise CameraLost(f"{self._name}: sends nothing but {exc}") from exc
+                due = self._damage.bad(now, str(exc))
+                if due is None or self._last is None:
+                    continue
+                # The last good pixels stand in: a damaged frame is hidden whole, whatever it shows.
+                planes, skipped, damaged = self._last, due, True
+            seq, self._seq, self._last = self._seq, self._seq + 1, planes
+            at = self._clock.moment(seq, None if damaged else stamp_ns, now)
+            return RawFrame(
+                planes,
+                at.captured_ns,
+                seq,
+                arrived_ns=now,
+                timeline=at.timeline,
+                skipped=skipped,
+                damaged=damaged,
+            )
 
-    def _whole(self) -> RawFrame:
+    def _read(self) -> tuple[Plane, int]:
+        """Return a copy of the next buffer, and its time."""
         try:
             frame = next(self._frames)
         except (OSError, StopIteration) as exc:
             raise CameraLost(f"{self._name}: the camera is gone; plug it in, then restart") from exc
-        now = time.monotonic_ns()
         # linuxpy hands out the driver's buffer, which is queued again with the next frame: take a copy.
-        data = np.frombuffer(frame.data, np.uint8).copy()
+        return np.frombuffer(frame.data, np.uint8).copy(), round(frame.timestamp * 1e9)
+
+    def _planes(self, data: Plane) -> Planes:
         if self._bytes not in (None, data.size):
             # Rows padded otherwise than the device reports would be a sheared picture with nobody in it.
-            raise DamagedError(
-                f"pictures of {data.size} bytes instead of {self._bytes}; "
-                "check its cable and its size in the board file, then restart"
-            )
-        planes = self._unpack(data, self.info.width, self.info.height)
-        seq, self._seq = self._seq, self._seq + 1
-        at = self._clock.moment(seq, round(frame.timestamp * 1e9), now)
-        return RawFrame(planes, at.captured_ns, seq, arrived_ns=now, timeline=at.timeline)
+            raise DamagedError(f"a picture of {data.size} bytes instead of {self._bytes}")
+        return self._unpack(data, self.info.width, self.info.height)
 
     def close(self) -> None:
         """Stop the stream and close the device."""

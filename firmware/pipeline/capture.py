@@ -16,6 +16,8 @@ class Capture:
 
     def __init__(self, camera: Camera) -> None:
         self.cpu_ns = 0
+        self.skipped = 0
+        """Pictures that the camera sent and that could not be decoded."""
         self._camera = camera
         self._outlets: list[tuple[str, Mailbox]] = []
         self._dropped: Counter[str] = Counter()
@@ -63,6 +65,7 @@ class Capture:
                     )
                 frame = pulled.result()
                 self.cpu_ns = worker.cpu_ns
+                self.skipped += frame.skipped
                 for _, outlet in self._outlets:
                     outlet.put(frame.lease())
                 frame.release()

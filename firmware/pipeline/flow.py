@@ -24,6 +24,7 @@ from firmware.pipeline.view import Cutter
 from firmware.pipeline.witness import Follows, Witness
 from firmware.ports import Camera, Clock
 
+CAMERA = "camera"
 RELEASE = "release"
 
 
@@ -42,7 +43,7 @@ class FlowReport:
     """By detector."""
     restarts: int
     dropped: Mapping[str, int]
-    """Frames that newer ones displaced, by stage."""
+    """Frames that newer ones displaced, by stage; of the camera those that could not be decoded."""
     cpu_ns: Mapping[str, int]
     """By stage."""
 
@@ -115,9 +116,12 @@ class Flow:
             latency_p95_ms=measure.latency_ms(0.95) if some else None,
             looks={detect.source: detect.looks for detect in self._detects},
             restarts=sum(detect.restarted for detect in self._detects),
-            dropped={name: dropped[name] for name in (OUTLET, RELEASE)},
+            dropped={
+                CAMERA: self._capture.skipped,
+                **{name: dropped[name] for name in (OUTLET, RELEASE)},
+            },
             cpu_ns={
-                "camera": self._capture.cpu_ns,
+                CAMERA: self._capture.cpu_ns,
                 "detect": sum(detect.cpu_ns for detect in self._detects),
                 "mask": measure.mask_cpu_ns,
                 "encode": measure.encode_cpu_ns,

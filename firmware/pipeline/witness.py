@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 NO_LOOK = "no look at the scene yet"
 OUT_OF_ORDER = "the camera's clock stood still or went back"
-NO_TIME = "the camera's frames are damaged, or its clock contradicts their arrival"
+NO_TIME = "the camera's clock contradicts the arrival of its frames"
+DAMAGED = "the camera's pictures arrive damaged"
 TOO_MANY = "more people than can be followed"
 OVERTAKEN = "a detector's answer came after it had been given up"
 NONSENSE = "a detector's answer makes no sense"
@@ -182,7 +183,8 @@ class Witness:
         Frames come in their order, each once: one that does not is of no known time.
         """
         moment = frame.moment
-        verdict, self._verdict_reason = self._verdict(moment)
+        blind = (Verdict.BLIND, DAMAGED)
+        verdict, self._verdict_reason = blind if frame.damaged else self._verdict(moment)
         self._judged = moment
         if verdict is Verdict.BLIND:
             return Judgement(verdict, (), self._digest)

@@ -38,6 +38,8 @@ class Relay:
     events: Sequence[Event]
     loss: float = 0.0
     jitter_s: float = 0.0
+    lost_every: int = 0
+    """Of so many pictures one loses its first packet, whatever `loss` is."""
     garbled: float = 0.0
     """Share of the packets whose content is chance from somewhere on."""
     repeated: float = 0.0
@@ -67,6 +69,9 @@ class Relay:
             up_writer.close()
             writer.close()
 
+    def _is_lost(self, number: int) -> bool:
+        return bool(self.lost_every) and number % self.lost_every == self.lost_every - 1
+
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             writer.write(data)
@@ -78,6 +83,7 @@ class Relay:
         begun: float | None = None
         loop, left, shift = asyncio.get_running_loop(), list(self.events), 0
         held = b""
+        number, last = 0, True
         while not writer.is_closing():
             asked = loop.time()
             first = await reader.readexactly(1)
@@ -94,7 +100,9 @@ class Relay:
                 await asyncio.sleep(event.pause_s)
             if channel != RTP_CHANNEL:
                 continue  # sender reports would tell of the jump before it is seen
-            if chance.random() < self.loss:
+            begins, number = last, number + last
+            last = bool(packet[1] & LAST_OF_FRAME)
+            if chance.random() < self.loss or (self._is_lost(number) and begins):
                 continue
             if self.jitter_s and packet[1] & LAST_OF_FRAME and not in_burst:
                 await asyncio.sleep(chance.random() * self.jitter_s)

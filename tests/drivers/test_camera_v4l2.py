@@ -3,9 +3,10 @@
 That frames flow from a real or virtual device is not shown by these tests: test machines have none.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from itertools import chain, pairwise, repeat
+from itertools import pairwise
 from typing import cast
 
 import av
@@ -14,17 +15,10 @@ import pytest
 from linuxpy.video.device import Format, PixelFormat, VideoCapture
 
 from firmware.config.drivers import V4l2Options
+from firmware.core import damage
+from firmware.core.damage import Damage, DamagedError
 from firmware.core.moment import SourceClock
-from firmware.drivers import camera_v4l2
-from firmware.drivers.camera_v4l2 import (
-    LAYOUTS,
-    DamagedError,
-    Layout,
-    MotionJpeg,
-    V4l2Camera,
-    _choose_format,
-    open_camera,
-)
+from firmware.drivers.camera_v4l2 import LAYOUTS, Layout, MotionJpeg, V4l2Camera, _choose_format, open_camera
 from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
 from firmware.ports import CameraInfo
 
@@ -59,11 +53,16 @@ def test_motion_jpeg_becomes_limited_range_planes() -> None:
     assert abs(float(planes.y.mean()) - luma) < 3
 
 
-def test_damaged_or_resized_motion_jpeg_is_no_picture() -> None:
-    with pytest.raises(DamagedError):
-        MotionJpeg()(np.zeros(100, np.uint8), 64, 48)
+def test_motion_jpeg_that_is_damaged_or_resized_costs_one_picture_alone() -> None:
+    good, unpack = jpeg(64, 48), MotionJpeg()
+    whole = unpack(good, 64, 48)
+    for bad in (np.zeros(100, np.uint8), good[: good.size // 2], good[: good.size * 9 // 10], jpeg(32, 32)):
+        with pytest.raises(DamagedError):
+            unpack(bad, 64, 48)
+        again = unpack(good, 64, 48)
+        assert (again.y == whole.y).all()
     with pytest.raises(DamagedError, match="another size"):
-        MotionJpeg()(jpeg(32, 32), 64, 48)
+        unpack(jpeg(32, 32), 64, 48)
 
 
 class PaddedRows:
@@ -113,23 +112,39 @@ def camera_that_sends(frames: Iterable[OneFrame], layout: Layout, width: int, he
     camera._name, camera._seq, camera._clock = "/dev/video0", 0, SourceClock()
     camera._unpack, camera._bytes = layout.unpack(), layout.picture_bytes(width, height)
     camera.info = CameraInfo(width, height, 30, "/dev/video0")
+    camera._last, camera._damage = None, Damage(camera._name, time.monotonic_ns())
     camera._frames = iter(frames)  # type: ignore[arg-type]
     return camera
 
 
 @pytest.mark.parametrize("pixel_format", [PixelFormat.YUV420, PixelFormat.NV12, PixelFormat.YUYV])
 @pytest.mark.parametrize("padding", [-48, 16, 48 * 16])
-def test_pictures_padded_otherwise_than_reported_are_a_camera_lost(
-    pixel_format: PixelFormat, padding: int, monkeypatch: pytest.MonkeyPatch
+def test_pictures_padded_otherwise_than_reported_are_left_out(
+    pixel_format: PixelFormat, padding: int
 ) -> None:
-    monkeypatch.setattr(camera_v4l2, "GIVE_UP_S", 0.05)
     layout = LAYOUTS[pixel_format]
     size = layout.picture_bytes(64, 48)
     assert size is not None
-    frames = chain([OneFrame(bytes(size), 10.0)], repeat(OneFrame(bytes(size + padding), 10.04)))
+    sizes = [size, size + padding, size + padding, size]
+    frames = [OneFrame(bytes(n), 10.0 + i / 25) for i, n in enumerate(sizes)]
     camera = camera_that_sends(frames, layout, 64, 48)
-    assert camera.capture().planes.y.shape == (48, 64)
-    with pytest.raises(CameraLost, match="bytes instead of"):
+    told = [camera.capture() for _ in range(2)]
+    assert [(frame.seq, frame.skipped, frame.damaged) for frame in told] == [(0, 0, False), (1, 2, False)]
+
+
+def test_a_camera_that_sends_nothing_but_damage_is_blind_and_then_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(damage, "BLIND_AFTER_NS", 0)
+    good, short = jpeg(64, 48).tobytes(), jpeg(64, 48).tobytes()[:500]
+    frames = [OneFrame(data, 10.0 + n / 25) for n, data in enumerate([good, *[short] * 5])]
+    camera = camera_that_sends(frames, LAYOUTS[PixelFormat.MJPEG], 64, 48)
+    told = [camera.capture() for _ in range(4)]
+    assert [frame.damaged for frame in told] == [False, True, True, True]
+    assert [frame.timeline for frame in told] == [0, None, None, None]
+    assert all(a.captured_ns < b.captured_ns for a, b in pairwise(told))
+    monkeypatch.setattr(damage, "GIVE_UP_NS", 0)
+    with pytest.raises(CameraLost, match=r"no good picture for .* check its cable"):
         camera.capture()
 
 
@@ -153,16 +168,6 @@ def test_damaged_motion_jpeg_is_passed_over(spoil: Callable[[bytes], bytes]) -> 
     assert all(after.captured_ns > before.captured_ns for before, after in pairwise(got))
     with pytest.raises(CameraLost, match="is gone"):
         camera.capture()
-
-
-@pytest.mark.parametrize("spoil", SPOILS.values(), ids=SPOILS.keys())
-def test_nothing_but_damaged_pictures_is_a_camera_lost(
-    spoil: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(camera_v4l2, "GIVE_UP_S", 0.05)
-    frames = repeat(OneFrame(spoil(bytes(jpeg(64, 48))), 10.0))
-    with pytest.raises(CameraLost, match=r"/dev/video0: sends nothing but .*check its cable"):
-        camera_that_sends(frames, LAYOUTS[PixelFormat.MJPEG], 64, 48).capture()
 
 
 def test_frames_are_stamped_by_the_buffers_time() -> None:

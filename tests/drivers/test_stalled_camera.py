@@ -123,8 +123,9 @@ async def test_a_camera_that_garbles_drops_repeats_and_reorders_never_ends(tmp_p
     before = resident_mib()
     with playing(tmp_path / "long.mp4") as (_, url):
         shown, looks = await watch(url, Relay(url, [], **spoils), within_s=seconds + 60)
-    assert shown.count > 0.7 * seconds * FPS, "it went on to the end of the clip"
-    assert len(shown.predicted) > 0.1 * seconds * FPS
+    assert max(looks.numbers) > (seconds - 2) * FPS, "it went on to the end of the clip"
+    assert shown.count > 0.3 * seconds * FPS
+    assert len(shown.predicted) > 0.05 * seconds * FPS
     assert furthest(shown, looks) <= HALF_A_SECOND
     grown = resident_mib() - before
     print(f"{seconds} s: {shown.count} frames, {len(shown.predicted)} predicted, {grown:.0f} MiB more")  # noqa: T201 - what an hour of it gave

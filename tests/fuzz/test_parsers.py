@@ -20,6 +20,7 @@ from firmware.access.owner import KeyMalformed, OwnerKey
 from firmware.access.record import read_head
 from firmware.access.statement import Expected, StatementRefused, verify
 from firmware.audit import read_line
+from firmware.core.h264_order import ReferenceOrder
 from firmware.core.strict_json import NotStrict
 from firmware.errors import RecordDamaged
 from firmware.remote import commands, desired
@@ -88,6 +89,12 @@ def offer(content: bytes) -> object:
     return read
 
 
+def in_order(content: bytes) -> object:
+    """Follow an access unit with what a stream has told before it, and after it."""
+    order = ReferenceOrder()
+    return [order.lost(content), order.lost(content)]
+
+
 PARSERS: dict[str, tuple[Callable[[bytes, Path], object], tuple[type[Exception], ...]]] = {
     "bundle": (lambda content, folder: read_bundle(io.BytesIO(content)), (UpdateRefused,)),
     "timestamp": (
@@ -117,6 +124,7 @@ PARSERS: dict[str, tuple[Callable[[bytes, Path], object], tuple[type[Exception],
         lambda content, folder: read_fragment(content.decode("utf-8", "replace")),
         (OfferMalformed,),
     ),
+    "access-unit": (lambda content, folder: in_order(content), ()),
     "head": (lambda content, folder: read_head(content), (RecordDamaged,)),
 }
 

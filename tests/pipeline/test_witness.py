@@ -1,5 +1,7 @@
 """Verdicts: verified, predicted and blind, and nothing in between."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from firmware.core.policy import PEOPLE, SECOND_NS, TIMING
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
 from firmware.pipeline.tracker import MAX_TRACKS
-from firmware.pipeline.witness import Witness
+from firmware.pipeline.witness import DAMAGED, Witness
 
 ONE = "the one source"
 BLIND = Judgement(Verdict.BLIND, (), PEOPLE.digest)
@@ -131,6 +133,19 @@ def test_frames_that_go_back_come_twice_or_are_of_no_known_time_are_blind() -> N
     assert witness.judge(unknown) == BLIND
     witness.saw(ONE, unknown.moment, FOUND)
     assert witness.judge(frame(8, 3 * SECOND_NS)) == BLIND
+
+
+def test_a_damaged_frame_is_blind_at_once_and_the_next_good_one_is_not() -> None:
+    witness = witness_of_one()
+    for seq in range(3):
+        witness.saw(ONE, frame(seq, seq * 40_000_000).moment, [])
+    assert witness.judge(frame(0, 0)).verdict is Verdict.VERIFIED
+    stand_in = replace(frame(1, 40_000_000), timeline=None, damaged=True)
+    assert witness.settled(stand_in)
+    assert witness.judge(stand_in).verdict is Verdict.BLIND
+    assert witness.reason == DAMAGED
+    assert witness.judge(frame(2, 80_000_000)).verdict is Verdict.VERIFIED
+    assert witness.reason == ""
 
 
 def test_looks_and_frames_of_two_timelines_are_not_compared() -> None:
