@@ -27,7 +27,8 @@ def with_escaped_password(url: str) -> str:
     scheme, there, rest = url.partition("://")
     ends = [at for at, letter in enumerate(rest) if letter == "@" and HOST.match(rest, at + 1)]
     plain = re.split("[/?#]", rest, maxsplit=1)[0]
-    if not there or not ends or ("@" not in plain and HOST.fullmatch(plain) and rest[len(plain)] == "/"):
+    # Who is a host already stays it, but before a #, which means nothing here: nobody else must be called.
+    if not there or not ends or ("@" not in plain and HOST.fullmatch(plain) and rest[len(plain)] != "#"):
         return url
     # The last @ before the path: a later one stands in the path itself.
     end = next((at for at in ends if not _goes_on(rest, at)), ends[-1])

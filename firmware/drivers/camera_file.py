@@ -25,8 +25,8 @@ from firmware.ports import CameraInfo
 
 DEFAULT_FPS = 25.0
 LONGEST_STEP_NS = 250_000_000
-"""In a longer pause the last picture comes again, as from a camera: one that gives none is taken for lost, and
-what is held back before release counts frames."""
+"""In a longer pause the last picture comes again, as from a camera: one that gives none is taken for lost,
+and what is held back before release counts frames."""
 SLOWEST_FPS, FASTEST_FPS = 4.0, 60.0
 SHORTEST_STEP_NS = 15_000_000
 """What follows faster is dropped: no board looks that often, and what nobody looked at is hidden whole."""

@@ -121,7 +121,7 @@ class RtspCamera:
             except (av.FFmpegError, OSError) as exc:
                 raise CameraLost(
                     f"{self._name}: the connection broke: {exc.strerror}; check it, then restart"
-                ) from exc
+                ) from None
         # An empty packet asks a decoder for what it keeps, at the end of all.
         return packet if packet is not None and packet.size else None
 
@@ -142,18 +142,19 @@ def _connect(options: RtspOptions, name: str) -> InputContainer:
             timeout=options.timeout_s,
             metadata_errors="ignore",
         )
-    except av.HTTPUnauthorizedError as exc:
-        raise SourceNotFound(f"{name}: the camera refused the user or password of the address") from exc
-    except av.HTTPNotFoundError as exc:
-        raise SourceNotFound(f"{name}: the camera has nothing at the path of the address; check it") from exc
+    # Nothing of the cause is kept: libav says the whole address in it, and so the password.
+    except av.HTTPUnauthorizedError:
+        raise SourceNotFound(f"{name}: the camera refused the user or password of the address") from None
+    except av.HTTPNotFoundError:
+        raise SourceNotFound(f"{name}: the camera has nothing at the path of the address; check it") from None
     except (av.FFmpegError, OSError) as exc:
-        raise SourceNotFound(f"{name}: cannot connect: {exc.strerror}; {_advice(exc, options)}") from exc
+        raise SourceNotFound(f"{name}: cannot connect: {exc.strerror}; {_advice(exc, options)}") from None
 
 
 def _advice(exc: Exception, options: RtspOptions) -> str:
     if isinstance(exc, OSError) and exc.errno == errno.EPROTONOSUPPORT and options.transport == "tcp":
         return 'the camera speaks UDP alone: set transport = "udp" under [camera] of the board file'
-    return "check address and network"
+    return "check address and network (in a password / is written %2F, and ? is %3F)"
 
 
 @asynccontextmanager
