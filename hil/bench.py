@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import re
+import socket
 import ssl
 import threading
 import time
@@ -35,7 +36,8 @@ class Bench:
         self._shell: Any = None
         self._talking, self._over = threading.Lock(), threading.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
-        self.url = f"https://{target.get_resource('NetworkService').address}:{PORT}"
+        self.address = target.get_resource("NetworkService").address
+        self.url = f"https://{self.address}:{PORT}"
 
     def on(self) -> None:
         """Switch it on."""
@@ -66,7 +68,26 @@ class Bench:
         """Type a command that ends this start of the machine, and with it its shell."""
         with self._talking:
             self.target.get_driver(CommandProtocol).console.sendline(command)
+        self.goes_down()
+
+    def goes_down(self) -> None:
+        """Wait until this start of the machine has ended: until then the one that ends answers."""
+        with self._talking:
             self._forget_shell()
+        self._until(lambda: not self._is_open(), 120, "the machine goes down")
+
+    def _is_open(self) -> bool:
+        try:
+            socket.create_connection((self.address, PORT), 5 * self.slow).close()
+        except OSError:
+            return False
+        return True
+
+    def _until(self, holds: Callable[[], bool], within_s: float, what: str) -> None:
+        end = time.monotonic() + within_s * self.slow
+        while not holds():
+            assert time.monotonic() < end, f"not within {within_s} s of the board's time: {what}"
+            time.sleep(POLL_S)
 
     def _forget_shell(self) -> None:
         self._shell = None
@@ -74,6 +95,9 @@ class Bench:
 
     def run(self, command: str, within_s: float = 30.0) -> str:
         """Return what a command prints in a root shell; raises ExecutionError where it fails."""
+        if self._shell is None:
+            # A line typed while U-Boot counts would stop it there.
+            self._until(self._is_open, 300, "the camera's port opens")
         with self._talking:
             fresh = self._shell is None
             shell: Any = self.target.get_driver(CommandProtocol)

@@ -5,6 +5,7 @@ import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 
 class Results:
@@ -22,14 +23,15 @@ class Results:
         """Note something that was measured."""
         figures = self._told["figures"]
         assert isinstance(figures, dict)
-        figures[name] = {"value": round(value, 3), "unit": unit}
+        today = datetime.now(UTC).date().isoformat()
+        figures[name] = {"value": round(value, 3), "unit": unit, "date": today}
 
     def write(self, failed: int) -> None:
         """Write the file; its date is that of the run."""
         folder = os.environ.get("VEILCAM_RESULTS")
         if not folder:
             return
-        told = {
+        told: dict[str, Any] = {
             **self._told,
             "date": datetime.now(UTC).date().isoformat(),
             "rig": f"{platform.machine()} {platform.system()}",
@@ -37,4 +39,7 @@ class Results:
         }
         Path(folder).mkdir(parents=True, exist_ok=True)
         path = Path(folder) / f"{self._name}.json"
+        if path.exists():  # a run of one file leaves what the others found
+            before = json.loads(path.read_text(encoding="utf-8"))
+            told = {**before, **told, "figures": {**before["figures"], **told["figures"]}}
         path.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")

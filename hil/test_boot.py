@@ -7,6 +7,7 @@ import pytest
 from labgrid.driver import ExecutionError
 
 from hil.bench import STATE, Bench, described
+from hil.emulated import network
 from hil.results import Results
 
 
@@ -88,3 +89,19 @@ async def test_inference_gives_what_it_gives_elsewhere(bench: Bench) -> None:
     there = bench.python(described(Path(looks.__file__)), within_s=120).splitlines()[-1]
     assert there.count("FACE") > 0
     assert there == await looks.looks()
+
+
+@pytest.mark.lg_feature(["shell", "slots"])
+def test_the_console_shows_nothing_of_roots(bench: Bench) -> None:
+    """What a camera that was broken into leaves for the console shows no file and steers no terminal."""
+    show = "systemctl start veilcam-claim.service; ls /run/veilcam/claim 2>&1 | cat"
+    assert "root:" not in bench.run(f"ln -s /etc/shadow /run/veilcam/claim; {show}")
+    told = bench.run(f"printf 'code\\033[31m\\033c\\n' >/run/veilcam/claim; {show}")
+    assert "code[31mc" in told, told
+    assert "No such file" in told, "it is gone once it was shown"
+
+
+@pytest.mark.lg_feature(["shell", "emulated"])
+def test_names_are_found_and_asked_of_the_networks_own_server(bench: Bench) -> None:
+    assert network.HOST in bench.run(f"getent ahosts {network.NAME}")
+    assert network.HOST in bench.run("grep nameserver /etc/resolv.conf")

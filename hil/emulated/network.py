@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 HOST, CAMERA = "10.77.0.1", "10.77.0.2"
+NAME = "broker.rig"
+"""What the rig's name server knows."""
 CLONE_NEWNET = 0x40000000
 
 
@@ -25,7 +27,8 @@ def enter(folder: Path) -> subprocess.Popen[bytes]:
         "link set veil0 up",
     ):
         subprocess.run(["ip", *command.split()], check=True, timeout=10)
-    served = ["--interface=veil0", "--bind-interfaces", "--port=0", f"--dhcp-range={CAMERA},{CAMERA},12h"]
+    served = ["--interface=veil0", "--bind-interfaces", f"--dhcp-range={CAMERA},{CAMERA},12h"]
+    served += ["--no-resolv", "--no-hosts", f"--host-record={NAME},{HOST}"]
     kept = [
         f"--dhcp-leasefile={folder / 'leases'}",
         f"--pid-file={folder / 'dnsmasq.pid'}",
