@@ -47,7 +47,9 @@ class Bench:
         self._listener.start()
 
     def off(self) -> None:
-        """Switch it off."""
+        """Switch it off, for good."""
+        if self._over.is_set():
+            return
         self._over.set()
         self._listener.join()
         self.power.off()

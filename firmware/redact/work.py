@@ -13,7 +13,7 @@ from firmware.config.model import ModelCache
 from firmware.core.frames import RedactedFrame, Region, Verdict
 from firmware.core.policy import Policy
 from firmware.core.raw import RawFrame
-from firmware.errors import OutputError, SourceCorrupt, SourceError, VeilcamError
+from firmware.errors import OutputError, SourceCorrupt, SourceError, UsageError, VeilcamError
 from firmware.redact.clip_reader import Clip
 from firmware.redact.clip_writer import write_clip
 from firmware.redact.files import Job, identity
@@ -165,7 +165,11 @@ class Redaction:
         for film in clip.further:
             further = job.of_film(film)
             if further.target.exists() and further.target.resolve() in self.inputs:
-                report.failed[further.name] = SourceCorrupt(f"{further.target}: is an input; rename it")
+                error = UsageError(
+                    f"{further.target}: is an input, and a further film would go there; rename it"
+                )
+                report.failed[further.name] = error
+                self.watcher.told(str(error))
                 continue
             self.watcher.told(
                 f"{job.source}: holds a further film (stream {film}): redacted as {further.target.name}"
