@@ -50,7 +50,7 @@ class Clip:
             first = next(iter(Reading(container, stream)), None)
             if first is None:
                 raise SourceCorrupt(f"{path}: holds no picture that can be decoded; copy it again")
-            self.info = _info(stream, first)
+            self.info = _info(stream, first, _converted(first, path))
 
     def frames(self) -> Iterator[RawFrame]:
         """Decode from the beginning; `seq` counts from 0, `captured_ns` from the clip's own beginning.
@@ -82,14 +82,20 @@ class Clip:
         return found
 
     def _planes(self, frame: av.VideoFrame) -> Planes:
-        planes = even_planes(frame)
+        planes = _converted(frame, self._path)
         if (planes.width, planes.height) != (self.info.width, self.info.height):
             raise SourceCorrupt(f"{self._path}: changes its picture size on the way; cut it where it changes")
         return planes
 
 
-def _info(stream: VideoStream, first: av.VideoFrame) -> ClipInfo:
-    planes = even_planes(first)
+def _converted(frame: av.VideoFrame, path: Path) -> Planes:
+    try:
+        return even_planes(frame)
+    except (av.FFmpegError, ValueError) as exc:
+        raise SourceCorrupt(f"{path}: {frame.format.name} pictures cannot be converted ({exc})") from exc
+
+
+def _info(stream: VideoStream, first: av.VideoFrame, planes: Planes) -> ClipInfo:
     # Whatever was converted is in limited range.
     kept = first.format.name == "yuv420p" and first.color_range != FULL_RANGE
     aspect = stream.sample_aspect_ratio or SQUARE

@@ -98,7 +98,8 @@ class Redaction:
     threads: int
     stop: threading.Event
     watcher: Watcher
-    inputs: frozenset[Path]
+    taken: frozenset[Path]
+    """Every input, and every output that an input has."""
 
     def run(self, jobs: Sequence[Job], report: Report) -> None:
         """Redact every file; one that cannot be read or written is noted, and the others go on.
@@ -164,9 +165,9 @@ class Redaction:
             self.watcher.told(f"{job.source}: {words}, and is left out")
         for film in clip.further:
             further = job.of_film(film)
-            if further.target.exists() and further.target.resolve() in self.inputs:
+            if further.target.resolve() in self.taken:
                 error = UsageError(
-                    f"{further.target}: is an input, and a further film would go there; rename it"
+                    f"{further.target}: is another file's, and a further film would go there; rename it"
                 )
                 report.failed[further.name] = error
                 self.watcher.told(str(error))
@@ -221,8 +222,10 @@ async def redact(
         planner = await opens(stack, cache, manner.chain, manner.threads)
         watcher.expect(sum(not job.is_clip for job in jobs))
         stop = threading.Event()
-        inputs = await asyncio.to_thread(lambda: frozenset(job.source.resolve() for job in jobs))
-        work = Redaction(planner, manner.policy, manner.threads, stop, watcher, inputs)
+        taken = await asyncio.to_thread(
+            lambda: frozenset(path.resolve() for job in jobs for path in (job.source, job.target))
+        )
+        work = Redaction(planner, manner.policy, manner.threads, stop, watcher, taken)
         await _until_done(lambda: work.run(jobs, report), stop)
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from firmware.core.frames import Planes
+from firmware.redact import clip_reader
 from tests.redact.conftest import BrightSquares, Run, background, with_square
 from tests.redact.odd import film, make, marked, noise, several
 
@@ -156,6 +158,41 @@ def test_a_second_camera_is_redacted_beside_the_first(
     assert first(other).min(axis=2).max() < 215, "the square is hidden there, too"
     assert other.name in capsys.readouterr().err
     assert set(json.loads((tmp_path / "r.json").read_text())) == {f"in.{suffix}", f"in.stream-0.{suffix}"}
+
+
+def test_a_second_camera_takes_no_other_files_place(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One film would be under the other's name, and nobody would know which."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    several(folder / "a.mp4", [(film(), "libx264", 0), (film(9, 128, 80), "libx264", 0)])
+    make(folder / "a.stream-1.mp4", film(5))
+    assert run(folder, tmp_path / "out") == 2
+    assert len(times(tmp_path / "out" / "a.mp4")) == 12
+    assert len(times(tmp_path / "out" / "a.stream-1.mp4")) == 5
+    assert "is another file's" in capsys.readouterr().err
+
+
+def test_pictures_that_cannot_be_converted_end_one_file_alone(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No codec here gives what the converter refuses: the refusal is made, of the kind that it has."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    make(folder / "a.mp4", film(4, 128, 80))
+    make(folder / "b.mp4", film(4))
+    convert = clip_reader.even_planes
+
+    def refusing(frame: av.VideoFrame) -> Planes:
+        if frame.width == 128:
+            raise ValueError("Conversion to rgb24 is not supported")
+        return convert(frame)
+
+    monkeypatch.setattr(clip_reader, "even_planes", refusing)
+    assert run(folder, tmp_path / "out") == 32
+    assert "a.mp4: yuv420p pictures cannot be converted" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.mp4"]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
