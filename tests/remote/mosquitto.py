@@ -1,4 +1,4 @@
-"""A real Mosquitto on loopback: TLS with client certificates, and the access list that the project ships."""
+"""A real Mosquitto, on loopback unless told otherwise: TLS, client certificates, our own access list."""
 
 import contextlib
 import resource
@@ -20,17 +20,17 @@ READY_S = 10.0
 class Mosquitto:
     """One broker, its authority, and its files in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        self.folder, self.address = folder, address
         self.authority = Authority(folder / "pki")
-        self.server = self.authority.issue("server", server=True)
+        self.server = self.authority.issue("server", at=address)
         self.operator = self.authority.issue("operator")
-        self.port = _free_port()
+        self.port = _free_port(address)
         self._process: subprocess.Popen[bytes] | None = None
         shutil.copy(SHIPPED / "acl", folder / "acl")
         told = (SHIPPED / "mosquitto.conf").read_text(encoding="utf-8")
         for name, value in {
-            "LISTEN": f"{self.port} 127.0.0.1",
+            "LISTEN": f"{self.port} {address}",
             "AUTHORITY": self.authority.certificate,
             "CERTIFICATE": self.server.certificate,
             "KEY": self.server.key,
@@ -56,7 +56,7 @@ class Mosquitto:
         resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (most, most))
         until = time.monotonic() + READY_S
         while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.5):
+            with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), 0.5):
                 return
             assert self._process.poll() is None, (self.folder / "stderr").read_text()
             assert time.monotonic() < until
@@ -81,7 +81,7 @@ class Mosquitto:
     def tool(self, name: str, *words: str, who: Pair | None = None, wait_s: int = 15) -> str:
         """Run mosquitto_pub or mosquitto_sub as an operator does; returns what it prints."""
         pair = who or self.operator
-        where = ["-h", "localhost", "-p", str(self.port), "--cafile", str(self.authority.certificate)]
+        where = ["-h", self.address, "-p", str(self.port), "--cafile", str(self.authority.certificate)]
         as_whom = ["--cert", str(pair.certificate), "--key", str(pair.key), "-V", "5"]
         done = subprocess.run(
             [f"mosquitto_{name}", *where, *as_whom, *words],
@@ -95,9 +95,9 @@ class Mosquitto:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Mosquitto]:
+def running(folder: Path, address: str = "127.0.0.1") -> Iterator[Mosquitto]:
     """A broker for the length of the block."""
-    broker = Mosquitto(folder)
+    broker = Mosquitto(folder, address)
     broker.start()
     try:
         yield broker
@@ -105,7 +105,7 @@ def running(folder: Path) -> Iterator[Mosquitto]:
         broker.stop()
 
 
-def _free_port() -> int:
+def _free_port(address: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         return int(probe.getsockname()[1])

@@ -10,6 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+SERVERS = ("localhost", "broker.rig")
+"""Names of a test's own machine, and of the emulated camera's network (hil/emulated/network.py)."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -51,8 +54,8 @@ class Authority:
         self.revoked = folder / "revoked.pem"
         self.revoke()
 
-    def issue(self, name: str, *, server: bool = False) -> Pair:
-        """A certificate for a client of that name, or for a server on loopback."""
+    def issue(self, name: str, *, at: str | None = None) -> Pair:
+        """A certificate for a client of that name, or for a server at an address."""
         key = ec.generate_private_key(ec.SECP256R1())
         pair = Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         pair.key.write_bytes(
@@ -60,12 +63,12 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-        pair.certificate.write_bytes(self.sign(name, key.public_key(), server=server))
+        pair.certificate.write_bytes(self.sign(name, key.public_key(), at=at))
         return pair
 
-    def sign(self, name: str, key: ec.EllipticCurvePublicKey, *, server: bool = False) -> bytes:
+    def sign(self, name: str, key: ec.EllipticCurvePublicKey, *, at: str | None = None) -> bytes:
         """A certificate for somebody's public key, PEM."""
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+        usage = ExtendedKeyUsageOID.SERVER_AUTH if at else ExtendedKeyUsageOID.CLIENT_AUTH
         builder = (
             self._builder(_named(name), key)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -74,8 +77,8 @@ class Authority:
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
             )
         )
-        if server:
-            names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        if at:
+            names = [*map(x509.DNSName, SERVERS), x509.IPAddress(ipaddress.ip_address(at))]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 

@@ -63,7 +63,7 @@ def test_what_was_not_asked_for_is_not_taken(tmp_path: Path, authority: Authorit
     for content, why in (
         (authority.sign(DEVICE, others), "another key"),
         (authority.sign("ffffffff-00000000", key), "another name"),
-        (authority.sign(DEVICE, key, server=True), "clientAuth"),
+        (authority.sign(DEVICE, key, at="127.0.0.1"), "clientAuth"),
         (b"rubbish", "no certificate"),
         (b"", "no certificate"),
     ):

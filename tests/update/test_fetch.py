@@ -213,7 +213,7 @@ def test_a_server_that_is_not_who_it_should_be_is_not_read(tmp_path: Path) -> No
     """D11."""
     authority, stranger = Authority(tmp_path / "ours"), Authority(tmp_path / "another", "another")
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    pair = authority.issue("server", server=True)
+    pair = authority.issue("server", at="127.0.0.1")
     theirs.load_cert_chain(pair.certificate, pair.key)
     with serving(Server(), theirs) as url:
         for believed in (None, stranger.certificate):
