@@ -35,6 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     rig = Path(tempfile.mkdtemp(prefix="veilcam-rig-"))
     atexit.register(shutil.rmtree, rig, ignore_errors=True)
     folder = build.image()
+    build.picamera2(folder)  # from here on there is no network
     config.stash[IMAGE] = folder
     build.disk(folder, rig / "disk.qcow2")
     served = network.enter(rig)

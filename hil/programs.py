@@ -23,6 +23,57 @@ asyncio.run(main())
 """
 """Frames of the kernel's virtual camera through the very driver of a USB camera."""
 
+PICAMERA2 = """
+import sys, types
+
+sys.path.insert(0, sys.argv[1])
+# What previews, photographs and thread names need; a camera has none of it.
+class Stub(types.ModuleType):
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Stub(name)
+for name in "kms pykms pidng pidng.core pidng.defs pidng.camdefs piexif prctl simplejpeg".split():
+    sys.modules[name] = Stub(name)
+
+import libcamera
+from picamera2 import Picamera2
+from picamera2.allocators import LibcameraAllocator
+
+# The virtual pipeline has no sensor: no raw pictures, and buffers of its own.
+def modes(self):
+    self.allocator.camera = self.camera
+    told = self.camera.generate_configuration([libcamera.StreamRole.VideoRecording]).at(0).formats
+    pairs = [(f, size) for f in told.pixel_formats for size in told.sizes(f)]
+    return [{"format": str(f), "size": (size.width, size.height)} for f, size in pairs]
+Picamera2._get_raw_modes = modes
+
+from firmware.config.drivers import Picamera2Options
+from firmware.drivers.camera_picamera2 import PiCamera
+
+sizes = {"width": 640, "height": 360, "fps": 30.0, "lores_width": 320}
+options = Picamera2Options.model_construct(driver="picamera2", camera=0, buffers=4, **sizes)
+camera = PiCamera(options, LibcameraAllocator(None))
+seen, held = [], []
+for _ in range(30):
+    frame = camera.capture()
+    seen.append((frame.seq, frame.captured_ns, frame.timeline, float(frame.planes.y.std())))
+    assert frame.planes.y.shape == (360, 640) and frame.planes.u.shape == (180, 320), frame.planes.y.shape
+    assert frame.lores is not None and frame.lores.y.shape == (180, 320)
+    assert not frame.planes.y.flags.owndata, "a view of the camera's own buffer"
+    held.append(frame)
+    if len(held) == 2:
+        held.pop(0).release()
+for frame in held:
+    frame.release()
+camera.close()
+assert [n for n, *_ in seen] == list(range(30)), seen
+assert [at for _, at, *_ in seen] == sorted({at for _, at, *_ in seen}), seen
+assert min(spread for *_, spread in seen) > 10, "a picture of bars is not one colour"
+print("frames", len(seen), "libcamera", libcamera.CameraManager.singleton().version.split("+")[0])
+"""
+"""Frames of picamera2 itself, on libcamera's virtual pipeline, through the very driver of a Pi's camera."""
+
 COST = """
 import asyncio, os, sys, time
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,9 +1,13 @@
 """What the kernel offers in a camera's place, and what work costs in instructions."""
 
+from pathlib import Path
+
 import pytest
 
 from hil.bench import Bench
-from hil.programs import COST, VIVID
+from hil.emulated import build
+from hil.emulated.served import Served
+from hil.programs import COST, PICAMERA2, VIVID
 from hil.results import Results
 
 
@@ -13,6 +17,35 @@ def test_frames_of_a_kernels_camera_come_through_the_driver(bench: Bench) -> Non
     device = bench.run("ls /dev/video* | head -n 1")
     said = bench.python(VIVID, device, within_s=60).splitlines()[-1]
     assert said == "frames 10 640x360", said
+
+
+VIRTUAL = """"Virtual0":
+  supported_formats:
+  - {width: 640, height: 360, frame_rates: [30]}
+  test_pattern: "bars"
+  location: "CameraLocationFront"
+"""
+
+
+@pytest.mark.lg_feature(["shell", "emulated"])
+def test_frames_of_picamera2_itself_come_through_the_driver(
+    bench: Bench, results: Results, image: Path
+) -> None:
+    """No sensor and no ISP: leases, strides and ends of the real library, not the colours of a picture."""
+    with Served(image) as served:
+        served.bring(bench, build.picamera2(image).name, "/run/picamera2.tar.gz")
+    bench.put("/run/virtual.yaml", VIRTUAL.encode())
+    where = "/run/picamera2 /run/pipelines/virtual"
+    bench.run(f"mkdir -p {where}; tar -C /run/picamera2 -xzf /run/picamera2.tar.gz", 60)
+    shown = "mount --bind /run/pipelines /usr/share/libcamera/pipeline"
+    bench.run(f"cp /run/virtual.yaml /run/pipelines/virtual/; {shown}")
+    bench.run("systemctl stop veilcam", 60)
+    try:
+        said = bench.python(PICAMERA2, "/run/picamera2", within_s=120).splitlines()[-1]
+    finally:
+        bench.run("systemctl start --no-block veilcam; umount /usr/share/libcamera/pipeline")
+    assert said.startswith("frames 30 libcamera "), said
+    results.about(picamera2=f"0.3.38 on {said.partition('libcamera ')[2]}")
 
 
 @pytest.mark.lg_feature(["shell", "emulated"])

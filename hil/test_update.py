@@ -1,30 +1,20 @@
 """Updates of a machine with two slots: tried once by its bootloader, and kept, or given up."""
 
-import http.server
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from hil.bench import STATE, VEILCAM, Bench
 from hil.emulated import build
-from hil.emulated.network import HOST
+from hil.emulated.served import Served
 from hil.results import Results
 
 pytestmark = [pytest.mark.lg_feature(["emulated", "shell", "slots"]), pytest.mark.timeout(3600)]
 RESTART = "systemctl start veilcam-restart.path"
 """Lets the camera have the restart that it asked for."""
-FETCH = """
-import shutil, sys, urllib.request
-with urllib.request.urlopen(sys.argv[1]) as source, open(sys.argv[2], "wb") as target:
-    shutil.copyfileobj(source, target, 1 << 20)
-shutil.chown(sys.argv[2], "veilcam", "veilcam")
-"""
 
 
 class Author:
@@ -34,13 +24,6 @@ class Author:
         self.folder = folder
         self._counter = 1
         self.ota("keys", "create", str(folder / "repository"))
-        serve = partial(Quiet, directory=str(folder))
-        self._server = http.server.ThreadingHTTPServer((HOST, 0), serve)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self._server.server_address[1]}"
 
     def ota(self, *words: str) -> str:
         command = [sys.executable, "-m", "firmware", "ota", *words]
@@ -58,26 +41,15 @@ class Author:
         self.ota("build", str(release), str(self.folder / name), *told, *version, "--recipient", recipient)
         return name
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files and says nothing of it."""
-
-    def log_message(self, *words: object) -> None: ...
-
 
 @pytest.fixture(scope="module")
-def author(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Author]:
+def author(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Author:
     """An author whom the camera trusts."""
     made = Author(tmp_path_factory.mktemp("author"))
     root = made.folder / "repository" / "metadata" / "1.root.json"
     bench.put("/run/root.json", root.read_bytes())
     bench.run(f"chmod 644 /run/root.json; {VEILCAM} ota trust /run/root.json --state {STATE}", 60)
-    yield made
-    made.close()
+    return made
 
 
 def told(bench: Bench) -> dict[str, object]:
@@ -96,8 +68,8 @@ def install(bench: Bench, author: Author, release: Path) -> None:
     bench.run("systemctl stop veilcam-restart.path", 60)
     recipient = bench.run(f"{VEILCAM} ota keys device --state {STATE}", 60).splitlines()[-1]
     name = author.bundle(release, recipient)
-    bench.put("/run/fetch.py", FETCH.encode())
-    bench.run(f"/usr/bin/python3 /run/fetch.py {author.url}/{name} {STATE}/incoming.vup", 120)
+    with Served(author.folder) as served:
+        served.bring(bench, name, f"{STATE}/incoming.vup")
     said = bench.run(f"{VEILCAM} ota install {STATE}/incoming.vup --state {STATE} 2>&1", 300)
     assert "armed" in said, said
 

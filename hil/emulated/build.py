@@ -73,6 +73,18 @@ def release(folder: Path, name: str, change: Change) -> Path:
     return made
 
 
+def picamera2(folder: Path) -> Path:
+    """Return an archive of picamera2 itself, fetched once, for a machine that has libcamera."""
+    wanted = Path(__file__).with_name("picamera2.txt")
+    made = folder / f"picamera2-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:16]}.tar.gz"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            asked = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--quiet", "--target", work]
+            run([sys.executable, "-m", "pip", "install", *asked, "--requirement", str(wanted)])
+            run(["tar", "-C", work, "-czf", str(made), "."])
+    return made
+
+
 def disk(folder: Path, out: Path) -> None:
     """Make a disk that nothing was written to yet; the image below it stays as it was built."""
     out.unlink(missing_ok=True)
