@@ -41,8 +41,9 @@ from picamera2 import Picamera2
 from picamera2.allocators import LibcameraAllocator
 
 # The virtual pipeline has no sensor: no raw pictures, and buffers of its own.
+allocator = LibcameraAllocator(None)
 def modes(self):
-    self.allocator.camera = self.camera
+    allocator.camera = self.camera
     told = self.camera.generate_configuration([libcamera.StreamRole.VideoRecording]).at(0).formats
     pairs = [(f, size) for f in told.pixel_formats for size in told.sizes(f)]
     return [{"format": str(f), "size": (size.width, size.height)} for f, size in pairs]
@@ -53,7 +54,7 @@ from firmware.drivers.camera_picamera2 import PiCamera
 
 sizes = {"width": 640, "height": 360, "fps": 30.0, "lores_width": 320}
 options = Picamera2Options.model_construct(driver="picamera2", camera=0, buffers=4, **sizes)
-camera = PiCamera(options, LibcameraAllocator(None))
+camera = PiCamera(options, allocator)
 seen, held = [], []
 for _ in range(30):
     frame = camera.capture()
