@@ -29,7 +29,7 @@ class Owner:
         body = {
             "code": told.rpartition("claim code: ")[2].strip(),
             "key": public,
-            "name": "bench",
+            "name": "ada",
             "password": PASSWORD,
         }
         timeout = aiohttp.ClientTimeout(total=30 * self._bench.slow)

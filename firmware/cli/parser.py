@@ -5,6 +5,8 @@ Only the verb that was asked for is imported: what another one needs may be miss
 
 import argparse
 import importlib
+import os
+import select
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -13,6 +15,8 @@ from firmware.cli.memory import keep_private
 from firmware.cli.packages import missing_package
 from firmware.errors import VeilcamError
 
+READ_NO_MORE = 141
+"""What a shell calls a program that SIGPIPE ended."""
 VERBS: Mapping[str, str] = MappingProxyType(
     {
         "run": "run the camera",
@@ -62,9 +66,26 @@ def run(argv: Sequence[str]) -> int:
         args = build([asked]).parse_args(argv)
         keep_private()
         with missing_package(f"veilcam {asked}"):
-            return int(args.handler(args) or 0)
+            status = int(args.handler(args) or 0)
+        sys.stdout.flush()
     except VeilcamError as exc:
         print(f"veilcam: {exc}", file=sys.stderr)
         return exc.exit_code
+    except BrokenPipeError:
+        if not _is_read_no_more():
+            raise
+        return READ_NO_MORE
     except KeyboardInterrupt:
         return 130
+    return status
+
+
+def _is_read_no_more() -> bool:
+    """Say whether nobody reads what is printed, as where `head` has enough; nothing more is printed then."""
+    output, asked = sys.stdout.fileno(), select.poll()
+    asked.register(output, 0)
+    if not any(happened & select.POLLERR for _, happened in asked.poll(0)):
+        return False
+    # What is still to be written would fail once more when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return True
