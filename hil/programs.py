@@ -24,7 +24,7 @@ asyncio.run(main())
 """Frames of the kernel's virtual camera through the very driver of a USB camera."""
 
 PICAMERA2 = """
-import sys, types
+import mmap, sys, types
 
 sys.path.insert(0, sys.argv[1])
 # What previews, photographs and thread names need; a camera has none of it.
@@ -37,11 +37,24 @@ for name in "kms pykms pidng pidng.core pidng.defs pidng.camdefs piexif prctl si
     sys.modules[name] = Stub(name)
 
 import libcamera
+import picamera2
 from picamera2 import Picamera2
 from picamera2.allocators import LibcameraAllocator
 
 # The virtual pipeline has no sensor: no raw pictures, and buffers of its own.
 allocator = LibcameraAllocator(None)
+# Nor does it say how much of a buffer it has filled: a buffer is mapped whole.
+class Whole:
+    def __init__(self, allocator, buffer, write):
+        self._planes = buffer.planes
+    def __enter__(self):
+        self._map = mmap.mmap(self._planes[0].fd, sum(plane.length for plane in self._planes))
+        return self._map
+    def __exit__(self, *_):
+        self._map.close()
+allocator.sync = Whole
+# On its way out picamera2 takes the heap of a Pi's kernel, which this one has not.
+picamera2.picamera2.DmaAllocator = lambda: LibcameraAllocator(None)
 def modes(self):
     allocator.camera = self.camera
     told = self.camera.generate_configuration([libcamera.StreamRole.VideoRecording]).at(0).formats
