@@ -7,8 +7,8 @@ pipeline offers no YUV420, as libcamera's virtual one does not, NV12 is taken: i
 every second byte.
 
 Source: The Picamera2 Library (Raspberry Pi Ltd), "Requests"; libcamera, controls::SensorTimestamp. Shown with
-a double of picamera2; once by hand with picamera2 0.3.38 itself on libcamera 0.4.0's virtual pipeline, which
-stops with more than four buffers; and on no camera.
+a double of picamera2; with picamera2 0.3.38 itself on libcamera 0.4.0's virtual pipeline, which stops with
+more than four buffers (hil/test_devices.py); and on no camera.
 """
 
 import asyncio
