@@ -22,6 +22,7 @@ def test_frames_of_a_kernels_camera_come_through_the_driver(bench: Bench) -> Non
 VIRTUAL = """"Virtual0":
   supported_formats:
   - {width: 640, height: 360, frame_rates: [30]}
+  - {width: 320, height: 180, frame_rates: [30]}
   test_pattern: "bars"
   location: "CameraLocationFront"
 """
