@@ -80,7 +80,7 @@ async def test_settings_come_by_mqtt_and_outlive_a_power_cut(
     told = json.loads(operator.until("settings/reported", bool))
     base = told["revision"]
     operator.wishes(base=base, set={"hide": "faces"})
-    assert "statement" in str(operator.outcome("refused")), "what weakens privacy needs its owner"
+    assert "have it signed" in str(operator.outcome("refused")), "what weakens privacy needs its owner"
     operator.wishes(base=base, set={"contact": "the bench"})
     assert operator.outcome("applied")["settings"]["contact"] == "the bench"  # type: ignore[index]
     bench.cut()
