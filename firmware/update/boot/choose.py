@@ -27,10 +27,12 @@ from firmware.update.boot.uboot import Uboot
 SLOTS = "slots"
 DIRECTORY = "directory"
 LABELS = Path("/dev/disk/by-partlabel")
+PI_PARTITIONS: Mapping[str, int] = MappingProxyType({"a": 2, "b": 3})
+"""The boot partitions of a Raspberry Pi's image, by their slots."""
 
 
 def _tryboot(folder: Path) -> BootControl:
-    return _partitioned(folder, Tryboot(AUTOBOOT, BOOTLOADER, {"a": 2, "b": 3}))
+    return _partitioned(folder, Tryboot(AUTOBOOT, BOOTLOADER, PI_PARTITIONS))
 
 
 def _uboot(folder: Path) -> BootControl:
