@@ -4,8 +4,8 @@ Where the parts of a machine with two slots lie is settled by the image that was
 
     tryboot      boot_a, boot_b (partitions 2 and 3), root_a, root_b, labelled by udev where the table is an
                  MBR (scripts/images/pi.cfg); autoboot.txt on partition 1, which is mounted on
-                 /boot/autoboot. boot_a and boot_b hold a FAT with the kernel, the same in both; its initial RAM
-                 disk picks the root by the partition that the bootloader says it took.
+                 /boot/autoboot. boot_a and boot_b hold a FAT with the kernel, the same in both; its initial
+                 RAM disk picks the root by the partition that the bootloader says it took.
     uboot        the same labels, of a GPT; bootstate holds what U-Boot reads, on partition 6.
     nvbootctrl   GPT labels APP and APP_b, as NVIDIA's flash tools make them with ROOTFS_AB=1; the kernel is
                  in the root.
