@@ -156,7 +156,7 @@ def run(image: Path, device: Path, machine: Machine, *, asks: bool) -> str:
 def main(machine: Machine = Machine()) -> int:
     """Ask, write, prove."""
     parser = argparse.ArgumentParser(prog="scripts/flash", description=__doc__)
-    parser.add_argument("image", metavar="IMAGE", type=Path)
+    parser.add_argument("image", metavar="IMAGE", type=Path, help="build/BOARD/veilcam.img, of scripts/image")
     parser.add_argument("device", metavar="DEVICE", type=Path, help="a whole disk, such as /dev/sdX")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     args = parser.parse_args()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BOARD = "emulated-arm64"
+PI = "pi"
 INPUTS = ("firmware", "ota", "boards", "models", "scripts/image", "scripts/images", "scripts/system")
 FILES = ("requirements/run.lock", "pyproject.toml", "scripts/debian.sh")
 WITHIN_S = 1200.0
@@ -18,10 +19,10 @@ WITHIN_S = 1200.0
 Change = Callable[[Path], None]
 
 
-def cache() -> Path:
-    """Return where images are kept."""
+def cache(board: str) -> Path:
+    """Return where images of a board are kept."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(home) / "veilcam" / "rig"
+    return Path(home) / "veilcam" / ("rig" if board == BOARD else f"rig-{board}")
 
 
 def fingerprint() -> str:
@@ -35,16 +36,17 @@ def fingerprint() -> str:
     return found.hexdigest()[:16]
 
 
-def image() -> Path:
-    """Return the folder of the image, built where it is not there yet; older ones go."""
-    folder = cache() / fingerprint()
+def image(board: str = BOARD) -> Path:
+    """Return the folder of a board's image, built where it is not there yet; older ones go."""
+    kept = cache(board)
+    folder = kept / fingerprint()
     if not (folder / "SHA256SUMS").exists():
-        say("building the image (a minute, several where nothing is cached)")
-        cache().mkdir(parents=True, exist_ok=True)
-        for stale in cache().iterdir():
+        say(f"building the image {board!r} (a minute, several where nothing is cached)")
+        kept.mkdir(parents=True, exist_ok=True)
+        for stale in kept.iterdir():
             shutil.rmtree(stale)
-        part = Path(tempfile.mkdtemp(dir=cache()))
-        run([str(ROOT / "scripts" / "image"), BOARD, "--out", str(part)])
+        part = Path(tempfile.mkdtemp(dir=kept))
+        run([str(ROOT / "scripts" / "image"), board, "--out", str(part)])
         part.rename(folder)
     return folder
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from email.parser import Parser
@@ -10,8 +11,20 @@ from pathlib import Path
 FIELDS = "${Package}\t${Version}\t${Architecture}\t${source:Package}\t${source:Version}"
 
 
-def debian(folder: Path) -> list[dict[str, object]]:
-    """Return a component for each package file, with its SHA-256 and the source that it was built from."""
+def licences(copyright_file: Path) -> list[dict[str, object]]:
+    """Return a Debian copyright file's short names of licences; none where it is made for readers alone."""
+    try:
+        text = copyright_file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    if not re.match(r"Format: *https?://\S*copyright-format", text):
+        return []
+    names = re.findall(r"^License: *(\S.*?) *$", text, re.MULTILINE)
+    return [{"license": {"name": name}} for name in sorted(set(names))]
+
+
+def debian(folder: Path, documents: Path) -> list[dict[str, object]]:
+    """Return a component for each package file, with its SHA-256, licences and the source it is built of."""
     found = []
     for path in sorted(folder.glob("*.deb")):
         told = subprocess.run(
@@ -27,6 +40,7 @@ def debian(folder: Path) -> list[dict[str, object]]:
                 "version": version,
                 "purl": purl,
                 "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(path.read_bytes()).hexdigest()}],
+                "licenses": licences(documents / name / "copyright"),
                 "properties": [{"name": "debian:source", "value": f"{source} {source_version}"}],
             }
         )
@@ -56,13 +70,13 @@ def python(site: Path) -> list[dict[str, object]]:
 
 def main() -> int:
     """Print the bill: no times, no serial number, so that the same packages give the same bytes."""
-    debs, site = (Path(word) for word in sys.argv[1:])
+    debs, site, documents = (Path(word) for word in sys.argv[1:])
     told = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
         "metadata": {"component": {"type": "operating-system", "name": "veilcam-image"}},
-        "components": [*debian(debs), *python(site)],
+        "components": [*debian(debs, documents), *python(site)],
     }
     print(json.dumps(told, indent=1, sort_keys=True))
     return 0

@@ -11,6 +11,9 @@ example of an A/B update, partition 0 is the default) and "Device tree: /chosen/
 beta on 2022-10-18 and to everybody with the release of 2022-11-25; issue 575: bootloaders of the Pi 5
 before May 2024 say partition 0, and with that nobody can tell what runs.
 
+Who sets the flag is the kernel, Raspberry Pi's own: one without its patches (Debian's) restarts and leaves it
+unset (rpi-eeprom issue 716), and an update would be given up untried. Theirs has /dev/vcio, and no other.
+
 Tests have files in place of the device tree and of autoboot.txt, and a script in place of `reboot`. They
 show what is asked for, not that a bootloader does it, nor what a FAT on a real card looks like after a
 power cut.
@@ -28,6 +31,7 @@ from ota.errors import Code, UpdateRefused
 
 AUTOBOOT = Path("/boot/autoboot/autoboot.txt")
 BOOTLOADER = Path("/proc/device-tree/chosen/bootloader")
+MAILBOX = Path("/dev/vcio")
 OLDEST = int(datetime(2022, 11, 25, tzinfo=UTC).timestamp())
 UPDATE_EEPROM = "update the bootloader (sudo rpi-eeprom-update -a), restart, then install again"
 
@@ -41,12 +45,19 @@ class Tryboot:
         bootloader: Path,
         numbers: Mapping[str, int],
         reboot: Sequence[str] = (),
+        mailbox: Path = MAILBOX,
     ) -> None:
-        self._autoboot, self._bootloader = autoboot, bootloader
+        self._autoboot, self._bootloader, self._mailbox = autoboot, bootloader, mailbox
         self._numbers, self._reboot = numbers, reboot
 
     def require_able(self) -> None:
         """Refuse a bootloader that does not know `tryboot_a_b`, and a machine that runs no default."""
+        if not self._mailbox.exists():
+            raise UpdateRefused(
+                Code.UNSUPPORTED,
+                f"this kernel cannot ask for a trial of the other slot: it has no {self._mailbox}, "
+                "as Raspberry Pi's own kernel has; flash an image of the new version",
+            )
         built = self._number("build-timestamp")
         if built is None or built < OLDEST:
             date = "unknown" if built is None else f"{datetime.fromtimestamp(built, UTC):%Y-%m-%d}"

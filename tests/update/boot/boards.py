@@ -206,6 +206,7 @@ class Pi(TwoSlots):
         if not self.tree.exists():
             self.tree.mkdir()
             self.autoboot.parent.mkdir()
+            self.mailbox.touch()
             self.tell("build-timestamp", OLDEST)
             self.tell("partition", 2)
             self.tell("tryboot", 0)
@@ -216,6 +217,10 @@ class Pi(TwoSlots):
         return self.folder / "bootloader"
 
     @property
+    def mailbox(self) -> Path:
+        return self.folder / "vcio"
+
+    @property
     def autoboot(self) -> Path:
         return self.folder / "fat" / "autoboot.txt"
 
@@ -223,7 +228,8 @@ class Pi(TwoSlots):
         (self.tree / name).write_bytes(number.to_bytes(4))
 
     def switch(self) -> Tryboot:
-        return Tryboot(self.autoboot, self.tree, self.numbers, (str(self.folder / "reboot"),))
+        asks = (str(self.folder / "reboot"),)
+        return Tryboot(self.autoboot, self.tree, self.numbers, asks, self.mailbox)
 
     def slots(self) -> MachineSlots:
         switch = self.switch()

@@ -68,6 +68,13 @@ def test_g03_a_camera_that_starts_again_in_the_same_trial_is_given_up(pi: Pi) ->
     assert pi.slots().failed() == release
 
 
+def test_a_kernel_that_sets_no_flag_is_refused_before_anything_is_written(pi: Pi) -> None:
+    pi.mailbox.unlink()
+    with pytest.raises(UpdateRefused, match=r"no .*/vcio, as Raspberry Pi's own kernel") as told:
+        pi.slots().require_able()
+    assert told.value.code is Code.UNSUPPORTED
+
+
 def test_g08_a_bootloader_that_is_too_old_is_refused(pi: Pi) -> None:
     pi.slots().require_able()
     pi.tell("build-timestamp", OLDEST - 1)
