@@ -64,7 +64,11 @@ class Bench:
         """Take its power away, and give it back: nobody is asked."""
         with self._talking:
             self._forget_shell()
+            # labgrid leaves its pipes to a QEMU that has ended to the garbage collector, which warns.
+            ended = getattr(self.power, "_child", None)
             self.power.cycle()
+            for pipe in (ended.stdin, ended.stdout) if ended is not None else ():
+                pipe.close()
 
     def restarts(self, command: str) -> None:
         """Type a command that ends this start of the machine, and with it its shell."""
