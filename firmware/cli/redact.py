@@ -24,9 +24,9 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "What is neither picture nor clip is left out and named, never copied."
     )
     parser.epilog = (
-        "Exit status: 0 everything is redacted, 2 wrong use, 31 no such input, 32 something could not be "
-        "read whole, or was left out (the rest is done; each such file is named), 41 no models, 60 an "
-        "output cannot be written."
+        "Exit status: 0 all pictures and clips are redacted, 2 wrong use, 31 no such input, 32 one could not "
+        "be read whole, or is of a kind that is not read (the rest is done; each such file is named), 41 no "
+        "models, 60 an output cannot be written."
     )
     parser.add_argument("input", metavar="INPUT", type=Path, help="a picture, a clip or a folder of them")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="where to write, under the same names")

@@ -48,7 +48,8 @@ class RtspOptions(Strict):
         default=5.0, gt=0, le=60, description="How long it may send nothing; more for a frame in ten seconds."
     )
     transport: Literal["tcp", "udp"] = Field(
-        default="tcp", description="udp for a camera that has no other; it loses packets on the way."
+        default="tcp",
+        description="udp for a camera that has no other; it loses packets on the way. Not for H.265.",
     )
 
 

@@ -44,6 +44,13 @@ class RtspCamera:
         if not self._container.streams.video:
             raise SourceCorrupt(f"{self._name}: gives no video; check the path of the address")
         stream = self._container.streams.video[0]
+        if options.transport == "udp" and stream.codec_context.name == "hevc":
+            self._container.close()
+            # libav makes up what is missing inside an H.265 picture and says nothing.
+            raise SourceCorrupt(
+                f"{self._name}: sends H.265, of which parts lost over UDP are not noticed: "
+                'set transport = "tcp" under [camera] of the board file, or the camera to H.264'
+            )
         self._reading, self._closed = threading.Lock(), False
         self._packets = self._container.demux(stream)
         self._decoder = CarefulDecoder(stream.codec_context)

@@ -115,7 +115,9 @@ class Witness:
 
     @property
     def reason(self) -> str:
-        """Why the picture is blind; empty where it is not."""
+        """Why the picture is blind; empty where it is not. A damaged one needs no other reason."""
+        if self._verdict_reason == DAMAGED:
+            return DAMAGED
         return next((source.reason for source in self._needed if source.reason), self._verdict_reason)
 
     def saw(self, source: str, moment: Moment, detections: Sequence[Detection]) -> None:

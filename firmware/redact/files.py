@@ -1,6 +1,7 @@
 """Which files `veilcam redact` works on, what it leaves out and why, and how an output comes into place."""
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,16 +17,38 @@ CONVERT = {
         "a picture of a kind that is not read; convert it to JPEG or AVIF",
     ),
     **dict.fromkeys(
-        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".psd"),
+        (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".psd"),
         "a raw picture; develop it to JPEG or PNG",
     ),
     **dict.fromkeys(
-        (".wmv", ".asf", ".ogv", ".rm", ".dav", ".264", ".265", ".h264", ".mxf"),
+        (
+            ".wmv",
+            ".asf",
+            ".ogv",
+            ".rm",
+            ".rmvb",
+            ".vob",
+            ".dv",
+            ".dav",
+            ".264",
+            ".265",
+            ".h264",
+            ".h265",
+            ".mxf",
+        ),
         "a clip of a kind that is not read; convert it to mp4",
     ),
 }
 """Why some media are left out, by suffix."""
-OTHER = "neither a picture nor a clip by its name"
+OTHER = "neither a picture nor a clip"
+"""Nothing that could be redacted is missing where this is left out."""
+DISGUISED = "a picture or a clip under another kind's name; rename it"
+MAGIC = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\0{4}|II\*\0|MM\0\*|.{4}ftyp(?!M4A)|RIFF.{4}(AVI |WEBP)|"
+    rb"\x1aE\xdf\xa3|FLV\x01|\0\0\x01\xba",
+    re.DOTALL,
+)
+"""How files of media begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +148,16 @@ def _why_not(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or suffix in FORMATS:
         return ""
-    return CONVERT.get(suffix, OTHER)
+    return CONVERT.get(suffix) or _by_content(path)
+
+
+def _by_content(path: Path) -> str:
+    """Return why a file is left out whose name says nothing of media."""
+    try:
+        with path.open("rb") as file:
+            return DISGUISED if MAGIC.match(file.read(16)) else OTHER
+    except OSError as exc:
+        return f"cannot be read: {exc.strerror}"
 
 
 def _refuse_nested(source: Path, target: Path) -> None:

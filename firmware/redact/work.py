@@ -16,7 +16,7 @@ from firmware.core.raw import RawFrame
 from firmware.errors import OutputError, SourceCorrupt, SourceError, UsageError, VeilcamError
 from firmware.redact.clip_reader import Clip
 from firmware.redact.clip_writer import write_clip
-from firmware.redact.files import Job, identity
+from firmware.redact.files import OTHER, Job, identity
 from firmware.redact.picture import Picture, write_picture
 from firmware.redact.plan import Plan, Planner, redacted
 from firmware.redact.planner import live_planner, thorough_planner
@@ -68,10 +68,11 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 where everything is redacted, whole; else the first failure's, or that of bad input."""
+        """0 where all media are redacted, whole; else the first failure's, or that of bad input."""
         for error in self.failed.values():
             return error.exit_code
-        return SourceCorrupt.exit_code if self.incomplete or self.left_out else 0
+        missing = self.incomplete or any(why != OTHER for why in self.left_out.values())
+        return SourceCorrupt.exit_code if missing else 0
 
     def as_json(self) -> dict[str, Any]:
         """Return it as one JSON object; counts of files and frames, and why something is not redacted."""

@@ -15,11 +15,11 @@ from firmware.config.drivers import RtspOptions
 from firmware.core.address import shown, with_escaped_password
 from firmware.core.scene import read_number
 from firmware.drivers.camera_rtsp import RtspCamera, open_camera
-from firmware.errors import CameraLost, SourceNotFound
+from firmware.errors import CameraLost, SourceCorrupt, SourceNotFound
 from firmware.pipeline.capture import Capture
 from tests.drivers.clips import write_clip
 from tests.drivers.rtsp_relay import Relay
-from tests.redact.odd import make
+from tests.redact.odd import film, make
 
 PEER = Path(__file__).with_name("rtsp_peer.py")
 
@@ -126,6 +126,18 @@ async def test_a_camera_that_speaks_udp_alone_is_said_to_and_plays_where_it_is_a
         async with open_camera(allowed) as camera:
             frames = [await asyncio.to_thread(camera.capture) for _ in range(20)]
         assert sum(read_number(frame.planes.y) is not None for frame in frames) >= 10
+
+
+async def test_h265_is_taken_over_tcp_and_refused_over_udp(tmp_path: Path) -> None:
+    """Over UDP holes are not noticed that libav fills by itself."""
+    clip = make(tmp_path / "live.mp4", film(50), codec="libx265")
+    with playing(clip, "h265") as (_, url):
+        async with open_camera(options(url)) as camera:
+            await asyncio.to_thread(camera.capture)
+        over_udp = RtspOptions(driver="rtsp", url=url, timeout_s=5, transport="udp")
+        with pytest.raises(SourceCorrupt, match=r'H\.265.*set transport = "tcp"'):
+            async with open_camera(over_udp):
+                pass
 
 
 @pytest.mark.parametrize("password", ["pa#ss", "pa?ss", "pa/ss", "p@ss", "pa ss", "pa:ss", "#?/@: %", "100%"])

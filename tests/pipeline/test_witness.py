@@ -12,7 +12,7 @@ from firmware.core.policy import PEOPLE, SECOND_NS, TIMING
 from firmware.core.raw import RawFrame
 from firmware.pipeline.hold import Hold
 from firmware.pipeline.tracker import MAX_TRACKS
-from firmware.pipeline.witness import DAMAGED, Witness
+from firmware.pipeline.witness import DAMAGED, NO_TIME, Witness
 
 ONE = "the one source"
 BLIND = Judgement(Verdict.BLIND, (), PEOPLE.digest)
@@ -146,6 +146,17 @@ def test_a_damaged_frame_is_blind_at_once_and_the_next_good_one_is_not() -> None
     assert witness.reason == DAMAGED
     assert witness.judge(frame(2, 80_000_000)).verdict is Verdict.VERIFIED
     assert witness.reason == ""
+
+
+def test_a_damaged_frame_is_told_as_such_whatever_else_is_wrong() -> None:
+    """Its stand-in is of no known time: whoever reads that the clock is wrong looks for the wrong thing."""
+    witness = witness_of_one()
+    stand_in = replace(frame(1, 40_000_000), timeline=None, damaged=True)
+    witness.saw(ONE, stand_in.moment, FOUND)
+    assert witness.judge(stand_in) == BLIND
+    assert witness.reason == DAMAGED
+    assert witness.judge(replace(stand_in, seq=2, damaged=False)) == BLIND
+    assert witness.reason == NO_TIME
 
 
 def test_looks_and_frames_of_two_timelines_are_not_compared() -> None:

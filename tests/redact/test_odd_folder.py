@@ -152,6 +152,46 @@ def test_a_folder_of_good_ones_ends_with_0(tmp_path: Path, run: Run) -> None:
     assert run(folder, tmp_path / "out") == 0
 
 
+@pytest.mark.parametrize("suffix", ["txt", "json", "xml", ""])
+def test_what_is_no_media_is_named_and_no_failure(
+    suffix: str, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(marked()).save(folder / "a.png")
+    other = folder / f"a.{suffix}".rstrip(".")
+    other.write_text("{}")
+    assert run(folder, tmp_path / "out") == 0
+    assert f"{other}: neither a picture nor a clip" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("name", ["a.wmv", "a.heic", "a.cr2", "a.vob"])
+def test_media_of_a_kind_that_is_not_read_are_a_failure(name: str, tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(marked()).save(folder / "a.png")
+    (folder / name).write_text("x")
+    assert run(folder, tmp_path / "out") == 32
+
+
+@pytest.mark.parametrize(
+    "kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "mp4", "mkv", "avi", "flv"]
+)
+def test_media_under_another_name_are_a_failure(
+    kind: str, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(marked()).save(folder / "a.png")
+    if kind.isupper():
+        Image.fromarray(marked()).save(folder / "b.part", kind)
+    else:
+        make(tmp_path / f"b.{kind}", film(2), unit=Fraction(1, 25)).rename(folder / "b.part")
+    assert run(folder, tmp_path / "out") == 32
+    assert "b.part: a picture or a clip under another" in capsys.readouterr().err
+
+
 def test_a_folder_that_may_not_be_read_is_named(
     tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +254,7 @@ def test_a_terminal_shows_a_bar_and_what_was_left_out(tmp_path: Path) -> None:
         said = b""
         while chunk := _read(ours):
             said += chunk
-        assert process.wait(60) == 32
+        assert process.wait(60) == 0
     os.close(ours)
     assert b"b.mp4" in said
     assert "█".encode() in said
