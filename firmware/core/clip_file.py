@@ -1,11 +1,13 @@
 """Opens clips by PyAV, and nothing else that a file's name or content could make of it."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from firmware.errors import SourceCorrupt, SourceNotFound
@@ -44,9 +46,26 @@ def open_clip(path: Path) -> InputContainer:
 
 def video_of(container: InputContainer, path: Path) -> VideoStream:
     """Return the stream that is the film; raises SourceCorrupt where there is none that can be decoded."""
-    film = films_of(container, path)[0]
-    film.thread_type = "AUTO"
-    return film
+    return films_of(container, path)[0]
+
+
+def contexts_of(path: Path, stream: VideoStream) -> Iterator[VideoCodecContext]:
+    """Yield decoders of a clip's stream that have not begun: its own, then as many as are asked for.
+
+    Only its container tells a decoder all that it needs, so the clip is opened again for each.
+
+    Raises:
+        SourceNotFound: it is not there any more.
+        SourceCorrupt: it has no such stream any more.
+    """
+    yield stream.codec_context
+    while True:
+        with open_clip(path) as again:
+            found = [other for other in again.streams.video if other.index == stream.index]
+            if not found:
+                raise SourceCorrupt(f"{path}: changed while it was read; begin again")
+            context = found[0].codec_context
+        yield context
 
 
 def films_of(container: InputContainer, path: Path) -> list[VideoStream]:

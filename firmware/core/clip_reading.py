@@ -1,4 +1,7 @@
-"""One way through a clip: its pictures in order, past what cannot be decoded, and what of it is missing."""
+"""One way through a clip: its pictures in order, past what is not whole, and what of it is missing.
+
+Nothing is given out that the decoder made up, as far as `core.careful` says that it is noticed.
+"""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -7,7 +10,11 @@ from typing import cast
 import av
 from av.container import InputContainer
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
+
+from firmware.core.careful import CarefulDecoder
+from firmware.core.damage import DamagedError, WaitingError
 
 PROMISING = ("matroska", "mov", "avi", "flv")
 """Containers that say how long they are; the others' length is a guess."""
@@ -17,13 +24,19 @@ MICROSECOND = Fraction(1, 1_000_000)
 class Reading:
     """Iterated once; `lost` and `breaks_off` then hold what came against what the container promises."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        contexts: Iterator[VideoCodecContext],
+        threads: int,
+    ) -> None:
         self._container, self._stream = container, stream
+        self._decoder = CarefulDecoder(contexts, threads, live=False)
         self._count = self._damaged = 0
         self._end_ns = 0
         self._why = ""
         self._is_cut = False
-        self._needs_key = False
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
         try:
@@ -38,17 +51,12 @@ class Reading:
             self._is_cut, self._why = True, str(exc.strerror)
 
     def _decoded(self, packet: "Packet[VideoStream]") -> Iterator[av.VideoFrame]:
-        if packet.is_corrupt:
-            self._damaged, self._why, self._needs_key = self._damaged + 1, "a part is missing", True
-        if self._needs_key and packet.size and (packet.is_corrupt or not packet.is_keyframe):
-            return
         try:
-            # What refers to a picture that is missing is no picture: on from the next that stands alone.
-            frames = packet.decode()
-            self._needs_key = False
-        except (av.FFmpegError, OSError) as exc:
-            self._damaged, self._why = self._damaged + 1, str(exc.strerror)
-            self._needs_key = bool(packet.size)
+            frames = self._decoder.decode(packet) if packet.size else self._decoder.rest()
+        except WaitingError:
+            return
+        except (DamagedError, OSError) as exc:
+            self._damaged, self._why = self._damaged + 1, str(exc)
             return
         for frame in frames:
             self._count += 1

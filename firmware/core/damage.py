@@ -20,6 +20,10 @@ class DamagedError(Exception):
     """A picture came that cannot be decoded, or may not be shown; the text says why."""
 
 
+class WaitingError(DamagedError):
+    """A picture came that depends on one that is missing, and whose loss was told."""
+
+
 class Damage:
     """Keeps the account of one camera's damaged pictures."""
 

@@ -4,10 +4,11 @@ Decoders fill such a gap with what they have and say nothing: what is decoded fr
 where they were, or smeared, until the next picture that stands for itself.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from firmware.core.bits import Bits
-from firmware.core.nal import IDR, PPS, SLICE, SPS, units
+from firmware.core.nal import IDR, PPS, SLICE, SPS
 
 WITH_CHROMA = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244})
 """Profiles whose sequence parameters tell of chroma and scaling."""
@@ -45,8 +46,8 @@ class ReferenceOrder:
         self._last: int | None = None
         self._last_was_field = False
 
-    def lost(self, access_unit: bytes) -> bool:
-        """Take in an access unit; tell whether a picture that it may depend on is missing.
+    def lost(self, access_unit: Iterable[bytes]) -> bool:
+        """Take in an access unit's units; tell whether a picture that it may depend on is missing.
 
         One that cannot be read counts as such a gap. After one the numbers begin anew with this unit.
         """
@@ -56,8 +57,8 @@ class ReferenceOrder:
             self._last = None
             return True
 
-    def _follow(self, access_unit: bytes) -> bool:
-        for unit in units(access_unit):
+    def _follow(self, access_unit: Iterable[bytes]) -> bool:
+        for unit in access_unit:
             kind = unit[0] & 0x1F
             if kind == SPS:
                 number, sequence = _sequence(Bits(unit, PARAMETERS))

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from firmware.config.drivers import FileOptions
-from firmware.core.clip_file import open_clip, video_of
+from firmware.core.clip_file import contexts_of, open_clip, video_of
 from firmware.core.clip_reading import Reading
 from firmware.core.display import squared, turn_of
 from firmware.core.frames import Planes
@@ -30,6 +30,9 @@ and what is held back before release counts frames."""
 SLOWEST_FPS, FASTEST_FPS = 4.0, 60.0
 SHORTEST_STEP_NS = 15_000_000
 """What follows faster is dropped: no board looks that often, and what nobody looked at is hidden whole."""
+
+THREADS = 0
+"""As many as there are cores, for kinds of clips that can use them."""
 
 CLOSE_S = 1.0
 """How long closing waits for a read under way."""
@@ -112,7 +115,8 @@ class FileCamera:
         return self._stamp - last
 
     def _begin(self) -> None:
-        self._pass = Reading(self._container, self._stream)
+        contexts = contexts_of(Path(self._options.path), self._stream)
+        self._pass = Reading(self._container, self._stream, contexts, THREADS)
         self._frames = iter(self._pass)
 
     def _pull(self) -> av.VideoFrame | None:

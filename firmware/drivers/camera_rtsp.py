@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from firmware.config.drivers import RtspOptions
 from firmware.core.address import shown, with_escaped_password
-from firmware.core.careful import CarefulDecoder
+from firmware.core.careful import CarefulDecoder, copies
 from firmware.core.damage import Damage, DamagedError
 from firmware.core.display import squared
 from firmware.core.frames import Planes
@@ -53,7 +53,7 @@ class RtspCamera:
             )
         self._reading, self._closed = threading.Lock(), False
         self._packets = self._container.demux(stream)
-        self._decoder = CarefulDecoder(stream.codec_context)
+        self._decoder = CarefulDecoder(copies(stream.codec_context))
         self._decoded: deque[av.VideoFrame] = deque()
         self._seq, self._clock = 0, SourceClock()
         self._damage = Damage(self._name, time.monotonic_ns())

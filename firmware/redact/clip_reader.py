@@ -8,7 +8,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from firmware.core.clip_file import films_of, open_clip
+from firmware.core.clip_file import contexts_of, films_of, open_clip
 from firmware.core.clip_reading import Reading, begin_ns
 from firmware.core.display import turn_of
 from firmware.core.frames import Planes
@@ -47,7 +47,7 @@ class Clip:
             self.left_out = _left_out(container, [film.index for film in films])
             """What of the file's video is no film that can be read, in words."""
             stream = self._film(container)
-            first = next(iter(Reading(container, stream)), None)
+            first = next(iter(self._reading(container, stream)), None)
             if first is None:
                 raise SourceCorrupt(f"{path}: holds no picture that can be decoded; copy it again")
             self.info = _info(stream, first, _converted(first, path))
@@ -63,7 +63,7 @@ class Clip:
             # Without a time stamp of its own a picture follows the last one at the nominal rate.
             step = round(1e9 / self.info.rate)
             now, begin = -step, begin_ns(container)
-            reading = Reading(container, stream)
+            reading = self._reading(container, stream)
             for seq, frame in enumerate(reading):
                 stamp = stamp_of(frame)
                 if stamp is not None and (begin is None or (seq == 0 and stamp < begin)):
@@ -76,10 +76,10 @@ class Clip:
 
     def _film(self, container: InputContainer) -> VideoStream:
         films = films_of(container, self._path)
-        found = next((film for film in films if film.index == self._index), films[0])
-        found.codec_context.thread_count = self._threads
-        found.thread_type = "AUTO"
-        return found
+        return next((film for film in films if film.index == self._index), films[0])
+
+    def _reading(self, container: InputContainer, stream: VideoStream) -> Reading:
+        return Reading(container, stream, contexts_of(self._path, stream), self._threads)
 
     def _planes(self, frame: av.VideoFrame) -> Planes:
         planes = _converted(frame, self._path)

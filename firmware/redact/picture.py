@@ -44,6 +44,8 @@ MOST_PIXELS = 200_000_000
 """Of one picture; a file of a few bytes can claim any size."""
 MOST_IN_ALL = 2_000_000_000
 """Of all pictures of one file."""
+MOST_KEPT = 50_000_000
+"""Pixels of a single picture that is decoded once and kept; a larger one is decoded for each pass."""
 PAGE_NS = 3_600_000_000_000
 """Pages of a TIFF have nothing to do with one another: nobody is followed from one to the next."""
 DEFAULT_MS = 100
@@ -82,6 +84,9 @@ class Picture:
             self.lengths_ms: list[int] = []
             pixels = _rgb(image)
         self.height, self.width = pixels.shape[:2]
+        self._only: Plane | None = None
+        if self.count == 1 and self.width * self.height <= MOST_KEPT:
+            self.lengths_ms, self._only = [DEFAULT_MS], _i420(pixels)
         if self.width * self.height * self.count > MOST_IN_ALL:
             size = f"{self.width}x{self.height}"
             raise SourceCorrupt(
@@ -94,6 +99,9 @@ class Picture:
         Raises:
             SourceCorrupt: one cannot be decoded, or has another size.
         """
+        if self._only is not None:
+            yield RawFrame(Planes.of(self._only), 0, 0)
+            return
         self.lengths_ms, now = [], 0
         with self._opened() as image:
             for seq in range(self.count):

@@ -46,7 +46,7 @@ def disposable(access_unit: bytes) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_whole_stream_has_no_gaps(kind: str) -> None:
     order = ReferenceOrder()
-    assert not any(order.lost(unit) for unit, _, _ in encoded(KINDS[kind]))
+    assert not any(order.lost(units(unit)) for unit, _, _ in encoded(KINDS[kind]))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "intra"])
@@ -56,7 +56,7 @@ def test_every_lost_reference_is_noticed_before_the_next_key_frame(kind: str) ->
         _, key, unneeded = sent[at]
         follows_key = sent[at + 1][1]
         order = ReferenceOrder()
-        told = [order.lost(unit) for n, (unit, _, _) in enumerate(sent) if n != at]
+        told = [order.lost(units(unit)) for n, (unit, _, _) in enumerate(sent) if n != at]
         if unneeded or (follows_key and not key):
             assert not any(told)
         else:
@@ -68,7 +68,7 @@ def test_noise_is_refused() -> None:
     for size in (0, 1, 3, 30, 3000):
         for kind in (1, 5, 7, 8):
             order = ReferenceOrder()
-            order.lost(b"\0\0\1" + bytes([0x60 | kind]) + chance.randbytes(size))
+            order.lost(units(b"\0\0\1" + bytes([0x60 | kind]) + chance.randbytes(size)))
     with pytest.raises(ValueError, match="longer than any"):
         Bits(bytes(100), 64).unsigned()
     with pytest.raises(ValueError, match="ends inside"):

@@ -20,7 +20,9 @@ from firmware.access.owner import KeyMalformed, OwnerKey
 from firmware.access.record import read_head
 from firmware.access.statement import Expected, StatementRefused, verify
 from firmware.audit import read_line
+from firmware.core.framing import LENGTH_AT, Framing
 from firmware.core.h264_order import ReferenceOrder
+from firmware.core.nal import units
 from firmware.core.strict_json import NotStrict
 from firmware.errors import RecordDamaged
 from firmware.remote import commands, desired
@@ -91,8 +93,12 @@ def offer(content: bytes) -> object:
 
 def in_order(content: bytes) -> object:
     """Follow an access unit with what a stream has told before it, and after it."""
+    for codec in LENGTH_AT:
+        Framing(codec, content).is_damaged(content)
+        Framing(codec, b"\1" + bytes(40)).is_damaged(content)
     order = ReferenceOrder()
-    return [order.lost(content), order.lost(content)]
+    order.lost(Framing("h264", content).parameters)
+    return [order.lost(units(content)), order.lost(units(content))]
 
 
 PARSERS: dict[str, tuple[Callable[[bytes, Path], object], tuple[type[Exception], ...]]] = {

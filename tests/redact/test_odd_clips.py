@@ -284,6 +284,22 @@ def test_a_scratch_in_the_middle_costs_what_lay_there_and_no_more(
     assert times(target)[-1] == pytest.approx(times(source)[-1], abs=0.05)
 
 
+@pytest.mark.parametrize("pace", PACES)
+def test_pictures_that_the_decoder_would_make_up_are_left_out_and_told_of(
+    pace: str, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    make(source, [noise(160, 96, n) for n in range(50)])
+    with av.open(str(source)) as container:
+        there, size = [(packet.pos, packet.size) for packet in container.demux(video=0)][25]
+    data = bytearray(source.read_bytes())
+    data[there + size // 2 : there + size // 2 + 64] = bytes(64)
+    source.write_bytes(data)
+    assert run(source, target, "--pace", pace) == 32
+    assert f"{source}: 1 places could not be decoded" in capsys.readouterr().err
+    assert times(target) == [round(0.04 * n, 3) for n in range(50) if not 25 <= n < 30]
+
+
 def test_sound_that_is_longer_than_the_film_is_no_loss(tmp_path: Path, run: Run) -> None:
     with av.open(str(tmp_path / "in.mkv"), "w") as container:
         video = container.add_stream("libx264", rate=25)
