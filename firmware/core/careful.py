@@ -7,8 +7,8 @@ reference pictures that never came; H.265's decoder refuses what refers to them 
 Not noticed, because nothing in the stream tells of it:
 
 - bytes that are not those that were written and can be decoded nevertheless. H.264 and H.265 can hold no run
-  of zeros, MPEG-1, MPEG-2 and MPEG-4 notice most damage; VP8, VP9, FFV1, and MS-MPEG-4 hardly any, nor
-  Motion JPEG what lies within one picture.
+  of zeros; MPEG-1, MPEG-2 and MPEG-4 notice most damage, AV1 some; VP8, VP9, FFV1 and MS-MPEG-4 hardly
+  any, nor Motion JPEG what lies within one picture.
 - a hole inside the data of an H.265 picture that was coded without wavefronts or a digest.
 - whole packets that are missing between those of MPEG-1, MPEG-2, MPEG-4, H.263, VP8, VP9 and AV1, where the
   container does not number them; of H.264 and H.265, those that no other picture refers to.

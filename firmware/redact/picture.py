@@ -1,4 +1,8 @@
-"""Reads and writes pictures, one or several in a file; only pixels come through, no EXIF, no transparency."""
+"""Reads and writes pictures, one or several in a file; only pixels come through, no EXIF, no transparency.
+
+Colours by a profile are converted to sRGB and the profile goes: it tells of device, owner and date, and a
+detector that looked at pixels without it would look at another picture than whoever is shown the output.
+"""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -10,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from firmware.core.display import GROUND
 from firmware.core.frames import Plane, Planes, RedactedFrame
@@ -48,6 +52,9 @@ MOST_KEPT = 50_000_000
 """Pixels of a single picture that is decoded once and kept; a larger one is decoded for each pass."""
 PAGE_NS = 3_600_000_000_000
 """Pages of a TIFF have nothing to do with one another: nobody is followed from one to the next."""
+MOST_PROFILE = 4 << 20
+"""Bytes; printers' profiles have one or two megabytes."""
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 DEFAULT_MS = 100
 """How long a picture of an animation is shown that does not say."""
 
@@ -143,13 +150,27 @@ def _rgb(image: Image.Image) -> Plane:
     """Return the picture at which an image stands, as it is to be shown: (h, w, 3)."""
     if image.width * image.height > MOST_PIXELS:
         raise SourceCorrupt(f"claims {image.width}x{image.height} pixels; scale it down")
-    upright = ImageOps.exif_transpose(image)
+    upright = _in_srgb(ImageOps.exif_transpose(image))
     if upright.mode.startswith(("I", "F")):
         return _of_depth(np.asarray(upright))
     if upright.has_transparency_data:
         ground = Image.new("RGBA", upright.size, (GROUND, GROUND, GROUND, 255))
         upright = Image.alpha_composite(ground, upright.convert("RGBA"))
     return np.asarray(upright.convert("RGB"), np.uint8)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """Return an image in the colours that its profile says; as it is where that is none, or not for it."""
+    profile = image.info.get("icc_profile")
+    if not isinstance(profile, bytes) or not 0 < len(profile) <= MOST_PROFILE:
+        return image
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    try:
+        mode = "RGBA" if image.mode == "RGBA" else "RGB"
+        return ImageCms.profileToProfile(image, io.BytesIO(profile), SRGB, outputMode=mode) or image
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image
 
 
 def _of_depth(values: npt.NDArray[Any]) -> Plane:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from firmware.pipeline.mask import Fill
+from firmware.redact.picture import Picture
 from tests.redact.conftest import Run, background, command, painted, with_square
 
 FILL = Fill()
@@ -50,6 +51,13 @@ def test_hidden_is_fill_and_the_rest_is_as_it_was(
         np.testing.assert_array_equal(
             (np.abs(after.astype(int) - fill_bgr()).max(axis=2) <= 2) & hidden, hidden
         )
+
+
+def test_a_single_picture_is_decoded_once(tmp_path: Path) -> None:
+    write_picture(tmp_path / "in.jpg")
+    picture = Picture(tmp_path / "in.jpg")
+    (first,), (second,) = picture.frames(), picture.frames()
+    assert np.shares_memory(first.planes.y, second.planes.y)
 
 
 def test_a_square_at_the_odd_edge_is_hidden_to_the_last_pixel(tmp_path: Path, run: Run) -> None:
