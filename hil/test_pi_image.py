@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 
 from firmware.access.identity import open_identity
-from firmware.update.boot.choose import PI_PARTITIONS
-from firmware.update.boot.tryboot import Tryboot
+from firmware.update.boot.uboot import OFFSETS, SIZE, Record
 from hil.bench import AS_CAMERA
 from hil.emulated import build, raspi3b
 
@@ -27,8 +26,7 @@ ASKS = (
     "until journalctl -u veilcam -o cat | grep -m1 usb-camera; do sleep 3; done; "
     "cat /proc/device-tree/model; echo; dmsetup table root; mount; df -B1 /data | tail -n 1; "
     "ls -l /dev/disk/by-partlabel/ /dev/mmcblk0p*; lsmod; "
-    f"{AS_CAMERA} /opt/veilcam/venv/bin/veilcam boards detect; "
-    f"{AS_CAMERA} touch /boot/autoboot/x && echo kept"
+    f"{AS_CAMERA} /opt/veilcam/venv/bin/veilcam boards detect"
 )
 """What is asked once the camera has said that there is no camera."""
 
@@ -91,19 +89,11 @@ def disk(folder: Path) -> Disk:
 def test_the_table_is_one_that_every_bootloader_reads(disk: Disk) -> None:
     assert (disk.label, disk.id) == ("dos", "0x4c494556")
     kinds = {number: part.kind for number, part in disk.parts.items()}
-    assert kinds == {1: "c", 2: "c", 3: "c", 4: "f", 5: "83", 6: "83", 7: "83"}
+    assert kinds == {1: "c", 2: "c", 3: "c", 4: "f", 5: "83", 6: "83", 7: "83", 8: "83"}
     inside = disk.parts[4]
     ends = [part.start + part.size for number, part in disk.parts.items() if number > 4]
     assert max(ends) == inside.start + inside.size, "the last partition is the data's, and can grow"
-    assert disk.parts[7].start == max(part.start for part in disk.parts.values())
-
-
-def test_the_first_partition_holds_what_tryboot_writes(disk: Disk, tmp_path: Path) -> None:
-    found = disk.files(1)
-    Tryboot(tmp_path / "autoboot.txt", tmp_path, PI_PARTITIONS).keep("a")
-    assert found["autoboot.txt"] == (tmp_path / "autoboot.txt").read_bytes()
-    assert found["config.txt"] == b""
-    assert {"bootcode.bin", "LICENCE.txt"} < set(found)
+    assert disk.parts[8].start == max(part.start for part in disk.parts.values())
 
 
 def test_both_slots_are_whole(disk: Disk, folder: Path) -> None:
@@ -115,19 +105,19 @@ def test_both_slots_are_whole(disk: Disk, folder: Path) -> None:
 
 
 def test_the_configuration_names_files_that_are_there(disk: Disk) -> None:
-    found = disk.files(2)
+    found = disk.files(1)
     text = found["config.txt"].decode()
-    named = re.findall(r"^(?:kernel|device_tree)=(\S+)$|^initramfs (\S+)", text, re.MULTILINE)
-    names = {one for pair in named for one in pair if one}
-    assert {"vmlinuz", "initrd", "bcm2711-rpi-4-b.dtb", "bcm2837-rpi-zero-2-w.dtb"} <= names
+    names = set(re.findall(r"^(?:kernel|device_tree)=(\S+)$", text, re.MULTILINE))
+    assert {"u-boot.bin", "bcm2711-rpi-4-b.dtb", "bcm2837-rpi-zero-2-w.dtb"} <= names
     assert names <= set(found), names - set(found)
-    assert {"start.elf", "fixup.dat", "start4.elf", "fixup4.dat"} <= set(found)
+    assert {"start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "bootcode.bin", "boot.scr"} <= set(found)
     assert {"bcm2712-rpi-5-b.dtb", "bcm2712d0-rpi-5-b.dtb"} <= set(found), "a Pi 5 finds its own"
-    assert "bootcode.bin" not in found, "the first partition that has one is taken"
-    assert b"veilcam.slot" not in found["cmdline.txt"], "both slots hold the same"
+    assert b"veilcam.slot" not in found["cmdline.txt"], "U-Boot says it"
     assert found["cmdline.txt"].count(b"\n") == 1
-    assert found["vmlinuz"][56:60] == b"ARMd", "the firmware unpacks no EFI program"
     assert b"Broadcom" in found["LICENCE.txt"]
+    assert b"GPL" in found["LICENCE-u-boot.txt"]
+    assert set(disk.files(2)) == {"vmlinuz", "initrd"}
+    assert disk.files(2)["vmlinuz"][56:60] == b"ARMd", "what booti takes"
 
 
 def test_the_bill_names_the_firmware_with_its_licence(folder: Path) -> None:
@@ -157,21 +147,32 @@ def test_its_slots_are_a_release(folder: Path, tmp_path: Path) -> None:
     assert json.loads(said)["verified"] is True
 
 
-@pytest.mark.timeout(900)
-def test_raspi3b_starts_slot_b_where_the_bootloader_says_partition_3(folder: Path, tmp_path: Path) -> None:
-    for program in ("qemu-system-aarch64", "fdtput"):
-        if shutil.which(program) is None:
-            pytest.skip(f"needs {program} (Debian: qemu-system-arm, device-tree-compiler)")
-    said = raspi3b.boot(folder, tmp_path, PI_PARTITIONS["b"], ASKS, 600)
+@pytest.mark.timeout(1200)
+def test_raspi3b_tries_slot_b_once(folder: Path, disk: Disk, tmp_path: Path) -> None:
+    if shutil.which("qemu-system-aarch64") is None:
+        pytest.skip("needs qemu-system-aarch64 (Debian: qemu-system-arm)")
+    card, records = raspi3b.card(folder, tmp_path / "card.img"), disk.parts[7].start
+    with card.open("r+b") as file:
+        file.seek(records + OFFSETS[0])
+        file.write(Record(5, good="a", trying="b", spent=False).encoded())
+    said = raspi3b.boot(card, tmp_path, ASKS, 900)
+    assert re.search(r"veilcam: trying slot b\s+.*veilcam: slot b", said, re.DOTALL), said[:4000]
+    with card.open("rb") as file:
+        file.seek(records + OFFSETS[1])
+        noted = Record.decoded(file.read(SIZE))
+    assert noted == Record(5, good="a", trying="b", spent=True), "the next start takes a"
+    starts(said)
+
+
+def starts(said: str) -> None:
+    """What the machine says of itself, from slot b, is what an image for a Pi has to be."""
     assert "Raspberry Pi Zero 2 W" in said
     assert re.search(r"^0 \d+ verity 1 179:6 179:6 ", said, re.MULTILINE), said[-4000:]
-    assert re.search(r"mmcblk0p7 on /var/lib/veilcam type ext4 \(rw,nosuid,nodev", said)
-    assert re.search(r"mmcblk0p1 on /boot/autoboot type vfat \(rw,nosuid,nodev,noexec", said)
-    assert "kept" in said, "the camera writes autoboot.txt"
-    grown = re.search(r"^/dev/mmcblk0p7 +(\d+)", said, re.MULTILINE)
+    assert re.search(r"mmcblk0p8 on /var/lib/veilcam type ext4 \(rw,nosuid,nodev", said)
+    grown = re.search(r"^/dev/mmcblk0p8 +(\d+)", said, re.MULTILINE)
     assert grown is not None
     assert int(grown[1]) > 2 << 30, "the card is larger than the image"
-    for number, name in ((2, "boot_a"), (3, "boot_b"), (5, "root_a"), (6, "root_b")):
+    for number, name in ((2, "boot_a"), (3, "boot_b"), (5, "root_a"), (6, "root_b"), (7, "bootstate")):
         assert re.search(rf"{name} -> ../../mmcblk0p{number}\b", said)
         assert re.search(rf"root +veilcam .*/dev/mmcblk0p{number}\b", said), "an update writes it"
     assert "zero2w-usb" in said

@@ -1,7 +1,7 @@
-"""Starts a Raspberry Pi's image in QEMU's raspi3b: its SD card, none of its bootloaders, and no hardware.
+"""Starts a Raspberry Pi's image in QEMU's raspi3b: its card, from U-Boot on; no Pi's firmware, no hardware.
 
-QEMU is given kernel, initial RAM disk and device tree of the boot partition, as a Pi's firmware would take
-them, and the device tree says which partition that was. The watchdog is left out: QEMU restarts at its start.
+QEMU is given U-Boot and the device tree of the first partition, as a Pi's firmware would take them; the
+command line in the tree is the firmware's part. The watchdog is left out: QEMU restarts at its start.
 """
 
 import base64
@@ -15,6 +15,8 @@ from hil.emulated.build import run
 TREE = "bcm2837-rpi-zero-2-w.dtb"
 CARD = 4 << 30
 """Bytes: a power of two, and more than the image, so that the data partition grows."""
+FIRST_AT = 1 << 20
+"""Where the first partition begins."""
 OVER = "RIG-OVER"
 WORDS = "console=ttyS1,115200 panic=5 systemd.gpt_auto=no systemd.show_status=0 loglevel=4"
 QEMU = "qemu-system-aarch64 -M raspi3b -display none -monitor none -no-reboot -serial null"
@@ -30,25 +32,26 @@ TTYPath=/dev/ttyS1
 POLL_S = 1.0
 
 
-def boot(folder: Path, work: Path, partition: int, asks: str, within_s: float) -> str:
-    """Boot a card with an image on it; returns what the console said until `asks` has run within."""
-    card, console = work / "card.img", work / "console"
-    shutil.copyfile(folder / "veilcam.img", card)
-    with card.open("r+b") as file:
+def card(folder: Path, path: Path) -> Path:
+    """Write a card with an image on it."""
+    shutil.copyfile(folder / "veilcam.img", path)
+    with path.open("r+b") as file:
         file.truncate(CARD)
-    boot_image = str(folder / "release" / "boot.img")
-    run(["mcopy", "-n", "-i", boot_image, "::vmlinuz", "::initrd", f"::{TREE}", str(work)])
-    tree = str(work / TREE)
-    run(["fdtput", "-c", tree, "/chosen/bootloader"])
-    run(["fdtput", "-t", "i", tree, "/chosen/bootloader", "partition", str(partition)])
+    return path
+
+
+def boot(card: Path, work: Path, asks: str, within_s: float) -> str:
+    """Boot a card from U-Boot on; returns what the console said until `asks` has run within."""
+    console, first = work / "console", f"{card}@@{FIRST_AT}"
+    run(["mcopy", "-n", "-i", first, "::u-boot.bin", f"::{TREE}", str(work)])
     unit = base64.b64encode((UNIT % f"{asks}; echo {OVER}").encode()).decode()
     words = (
         f"{WORDS} module_blacklist=bcm2835_wdt systemd.wants=rig.service "
         f"systemd.set_credential_binary=systemd.extra-unit.rig.service:{unit}"
     )
-    command = [*QEMU.split(), "-kernel", str(work / "vmlinuz"), "-initrd", str(work / "initrd")]
-    command += ["-dtb", tree, "-drive", f"if=sd,format=raw,file={card}", "-serial", f"file:{console}"]
-    machine = subprocess.Popen([*command, "-append", words], stdin=subprocess.DEVNULL)
+    command = [*QEMU.split(), "-kernel", str(work / "u-boot.bin"), "-dtb", str(work / TREE)]
+    command += ["-drive", f"if=sd,format=raw,file={card}", "-serial", f"file:{console}", "-append", words]
+    machine = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         return _listen(machine, console, within_s)
     finally:

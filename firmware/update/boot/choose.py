@@ -2,11 +2,11 @@
 
 Where the parts of a machine with two slots lie is settled by the image that was flashed for it:
 
-    tryboot      boot_a, boot_b (partitions 2 and 3), root_a, root_b, labelled by udev where the table is an
-                 MBR (scripts/images/pi.cfg); autoboot.txt on partition 1, which is mounted on
-                 /boot/autoboot. boot_a and boot_b hold a FAT with the kernel, the same in both; its initial
-                 RAM disk picks the root by the partition that the bootloader says it took.
-    uboot        the same labels, of a GPT; bootstate holds what U-Boot reads, on partition 6.
+    tryboot      GPT labels boot_a, boot_b (partitions 2 and 3), root_a, root_b; autoboot.txt on partition 1,
+                 which is mounted on /boot/autoboot. boot_a and boot_b hold a FAT with the kernel; its
+                 config.txt picks the root by [boot_partition=N], so that the same images fit both slots.
+    uboot        the same labels, given by udev where the table is an MBR (scripts/images/pi.cfg); bootstate
+                 holds what U-Boot reads.
     nvbootctrl   GPT labels APP and APP_b, as NVIDIA's flash tools make them with ROOTFS_AB=1; the kernel is
                  in the root.
     rauc         RAUC's own system.conf.
@@ -28,12 +28,10 @@ from firmware.update.boot.uboot import Uboot
 SLOTS = "slots"
 DIRECTORY = "directory"
 LABELS = Path("/dev/disk/by-partlabel")
-PI_PARTITIONS: Mapping[str, int] = MappingProxyType({"a": 2, "b": 3})
-"""The boot partitions of a Raspberry Pi's image, by their slots."""
 
 
 def _tryboot(folder: Path) -> BootControl:
-    return _partitioned(folder, Tryboot(AUTOBOOT, BOOTLOADER, PI_PARTITIONS))
+    return _partitioned(folder, Tryboot(AUTOBOOT, BOOTLOADER, {"a": 2, "b": 3}))
 
 
 def _uboot(folder: Path) -> BootControl:
