@@ -3,11 +3,13 @@
 import asyncio
 import base64
 import contextlib
+import gc
 import re
 import socket
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,11 +66,11 @@ class Bench:
         """Take its power away, and give it back: nobody is asked."""
         with self._talking:
             self._forget_shell()
-            # labgrid leaves its pipes to a QEMU that has ended to the garbage collector, which warns.
-            ended = getattr(self.power, "_child", None)
-            self.power.cycle()
-            for pipe in (ended.stdin, ended.stdout) if ended is not None else ():
-                pipe.close()
+            # labgrid leaves pipes and sockets of a QEMU that has ended to the garbage collector, which warns.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                self.power.cycle()
+                gc.collect()
 
     def restarts(self, command: str) -> None:
         """Type a command that ends this start of the machine, and with it its shell."""
