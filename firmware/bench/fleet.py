@@ -177,7 +177,7 @@ class _Load:
             spread_s=self._options.spread_s,
             all_up_s=round(up_s, 2),
             connections_per_s=busiest(self._samples),
-            settings_all_s=round(settings_all_s, 3),
+            settings_all_s=round(settings_all_s, 4),
             settings_p50_s=round(cuts[49], 4),
             settings_p95_s=round(cuts[94], 4),
             settings_p99_s=round(cuts[98], 4),

@@ -83,7 +83,7 @@ class Commands:
         self._clock = clock
         self._actions: dict[str, Action] = {}
         self._kept = _read(self._path)
-        self._running: set[str] = set()
+        self._keeping = asyncio.Lock()
         self._asked: asyncio.Queue[tuple[Command, bytes | None]] = asyncio.Queue(MOST_AT_ONCE)
         broker.handle(topics.COMMANDS, self.take)
         broker.handle(topics.UPDATE_OFFER, self.take)
@@ -177,8 +177,9 @@ class Commands:
     async def _keep(self) -> None:
         while len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)
-        content = json.dumps(self._kept)
-        await asyncio.to_thread(_write, self._path, content)
+        async with self._keeping:
+            # One after the other, each with what is so then: an older list must not take a newer one's place.
+            await asyncio.to_thread(_write, self._path, json.dumps(self._kept))
 
 
 def _parsed(name: str, payload: bytes, now_s: float) -> Command:

@@ -24,7 +24,7 @@ from firmware.ports import SystemClock
 from firmware.remote import actions
 from firmware.remote.actions import Offered, offer_all
 from firmware.remote.broker import Broker, Incoming
-from firmware.remote.commands import MOST_KEPT, Commands
+from firmware.remote.commands import FILE, MOST_KEPT, Commands
 from firmware.remote.outbox import Outbox
 from tests.remote.test_desired import nowhere, until
 
@@ -209,6 +209,8 @@ async def test_too_many_at_once_are_asked_to_come_again(tmp_path: Path) -> None:
         made.held.set()
         done = await made.answers(12 - len(busy))
         assert {base64.b64decode(str(one["jpeg"])) for one in done} == {b"\xff\xd8 picture"}
+        kept = json.loads((tmp_path / FILE).read_text())
+        assert {kept[str(one["id"])]["state"] for one in done} == {"done"}, "the newest"
         await made.ask("snapshot", str(busy[0]["id"]))
         assert (await made.answers())[0]["state"] == "done", "it was not kept as refused"
 

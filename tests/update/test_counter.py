@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -212,7 +213,8 @@ def test_wherever_it_is_killed_the_device_opens_and_no_record_that_was_told_is_l
     tpm: SoftTpm, tmp_path: Path, *, begun: bool
 ) -> None:
     state, kept = tmp_path / "state", tmp_path / "kept"
-    points, step = 0, int(os.environ.get("VEILCAM_CUT_STEP", "5"))
+    points: Counter[str] = Counter()
+    step = int(os.environ.get("VEILCAM_CUT_STEP", "5"))
     if begun:
         identity = open_identity(kept, kind=TPM)
         Records(kept, identity.keys, identity.counter)
@@ -236,8 +238,10 @@ def test_wherever_it_is_killed_the_device_opens_and_no_record_that_was_told_is_l
                 shutil.copytree(state, kept)
             if not was_cut:
                 break
-            points += 1
-    assert points > 20
+            points[call] += 1
+    # How many calls there are, and so how many fall on a step, differs a little from start to start.
+    assert {"write", "rename", "fsync", "wait4"} <= set(points), points
+    assert points.total() > 15, points
 
 
 def test_who_only_looks_raises_no_counter(board: Counted, tpm: SoftTpm) -> None:
