@@ -30,7 +30,6 @@ class Sample:
 
     uptime_s: float
     looked: int
-    hidden: int
     restarts: int
     rss_kib: int
     celsius: float | None
@@ -47,7 +46,6 @@ async def sample(bench: Bench) -> Sample:
     return Sample(
         told["uptime_s"],
         told["released"].get("verified", 0),
-        told["released"].get("blind", 0),
         told["detector_restarts"],
         sum(int(line.split()[1]) for line in rss.splitlines()),
         int(hot) / 1000 if hot else None,

@@ -4,7 +4,6 @@ onnxruntime and LiteRT are the real ones; the Edge TPU is a double of libedgetpu
 TensorRT a double whose plans onnxruntime runs. No accelerator was there.
 """
 
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -24,8 +23,8 @@ from firmware.errors import VeilcamError
 from firmware.ports import Detector
 from tests.detect.conftest import shown
 from tests.drivers.alone import by_itself
+from tests.drivers.edgetpu.library import compiled
 from tests.drivers.fake_tensorrt import FakeCudart, FakeTensorrt
-from tests.drivers.test_detector_edgetpu import SOURCE
 
 DETECTORS = ("onnx", "tflite", "edgetpu", "tensorrt")
 MODELS = {"onnx": "yunet-s", "tensorrt": "yunet-s", "tflite": "blazeface-back", "edgetpu": "blazeface-back"}
@@ -36,9 +35,7 @@ pytestmark = [pytest.mark.models, pytest.mark.timeout(120)]
 
 @pytest.fixture(scope="session")
 def libedgetpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("contract") / "libedgetpu.so.1"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", made, SOURCE, "-lpthread"], check=True, timeout=60)
-    return made
+    return compiled(tmp_path_factory.mktemp("contract"))
 
 
 @pytest.fixture

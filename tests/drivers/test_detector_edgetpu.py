@@ -29,20 +29,18 @@ from firmware.errors import ConfigError, DetectorFailed, DriverUnavailable
 from firmware.pipeline.detect import FAILED, LookOptions
 from tests.detect.conftest import shown
 from tests.drivers.alone import by_itself
+from tests.drivers.edgetpu.library import compiled
 from tests.drivers.edgetpu.segments import segment
 from tests.pipeline.doubles import NumberedCamera, ToldDetector
 from tests.pipeline.rig import Rig
 
 MANIFESTS = load_manifests()
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = Path(__file__).parent / "edgetpu" / "double.c"
 
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("edgetpu") / "libedgetpu.so.1"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", made, SOURCE, "-lpthread"], check=True, timeout=60)
-    return made
+    return compiled(tmp_path_factory.mktemp("edgetpu"))
 
 
 @pytest.fixture
