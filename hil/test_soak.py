@@ -19,6 +19,9 @@ GROWTH = 16 * 1024
 HOT = 85.0
 """Degrees at which a Raspberry Pi slows down (documentation, "Frequency management and thermal control")."""
 HOTTEST = "cat /sys/class/thermal/thermal_zone*/temp 2>/dev/null | sort -n | tail -n 1"
+MEMORY = """for one in $(cat /sys/fs/cgroup/system.slice/veilcam.service/cgroup.procs); do
+  grep VmRSS /proc/$one/status; done"""
+"""Of the camera and its children, a Coral's among them."""
 CLOCKS = "for one in /sys/devices/system/cpu/cpufreq/policy*"
 SLOWEST = f"{CLOCKS}; do cat $one/cpuinfo_min_freq | tee $one/scaling_max_freq; done"
 FASTEST = f"{CLOCKS}; do cat $one/cpuinfo_max_freq >$one/scaling_max_freq; done"
@@ -37,11 +40,7 @@ class Sample:
 
 async def sample(bench: Bench) -> Sample:
     told = await bench.status()
-    pid = bench.run("systemctl show veilcam -p MainPID --value")
-    # The camera and its children, a Coral's among them.
-    rss = bench.run(
-        f"cat /proc/{pid}/status /proc/$(pgrep -P {pid} | head -n 1)/status 2>/dev/null | grep VmRSS"
-    )
+    rss = bench.run(MEMORY)
     hot = bench.run(HOTTEST)
     return Sample(
         told["uptime_s"],
