@@ -111,6 +111,7 @@ def test_the_configuration_names_files_that_are_there(disk: Disk) -> None:
     assert {"u-boot.bin", "bcm2711-rpi-4-b.dtb", "bcm2837-rpi-zero-2-w.dtb"} <= names
     assert names <= set(found), names - set(found)
     assert {"start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "bootcode.bin", "boot.scr"} <= set(found)
+    assert "uboot.env" in found
     assert {"bcm2712-rpi-5-b.dtb", "bcm2712d0-rpi-5-b.dtb"} <= set(found), "a Pi 5 finds its own"
     assert b"veilcam.slot" not in found["cmdline.txt"], "U-Boot says it"
     assert found["cmdline.txt"].count(b"\n") == 1
@@ -156,12 +157,30 @@ def test_raspi3b_tries_slot_b_once(folder: Path, disk: Disk, tmp_path: Path) -> 
         file.seek(records + OFFSETS[0])
         file.write(Record(5, good="a", trying="b", spent=False).encoded())
     said = raspi3b.boot(card, tmp_path, ASKS, 900)
+    assert re.search(r"Environment from FAT... OK\s+In: +nulldev", said), "no key stops it"
     assert re.search(r"veilcam: trying slot b\s+.*veilcam: slot b", said, re.DOTALL), said[:4000]
     with card.open("rb") as file:
         file.seek(records + OFFSETS[1])
         noted = Record.decoded(file.read(SIZE))
     assert noted == Record(5, good="a", trying="b", spent=True), "the next start takes a"
     starts(said)
+
+
+@pytest.mark.timeout(600)
+def test_nothing_but_its_script_is_started(folder: Path, tmp_path: Path) -> None:
+    """Debian's kernel is an EFI program as well, which U-Boot by itself starts where it finds no script."""
+    if shutil.which("qemu-system-aarch64") is None:
+        pytest.skip("needs qemu-system-aarch64 (Debian: qemu-system-arm)")
+    card = raspi3b.card(folder, tmp_path / "card.img")
+    first, slot = f"{card}@@{raspi3b.FIRST_AT}", Disk(folder / "veilcam.img").parts[2].start
+    ran("mdel", "-i", first, "::boot.scr")
+    ran("mcopy", "-n", "-i", f"{card}@@{slot}", "::vmlinuz", str(tmp_path))
+    ran("mmd", "-i", first, "::EFI", "::EFI/BOOT")
+    ran("mcopy", "-i", first, str(tmp_path / "vmlinuz"), "::EFI/BOOT/BOOTAA64.EFI")
+    said = raspi3b.attempt(card, tmp_path, 300)
+    assert "veilcam: no boot.scr" in said, said[-4000:]
+    assert "resetting" in said
+    assert "EFI" not in said, "nothing else was looked for"
 
 
 def starts(said: str) -> None:
