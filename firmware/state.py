@@ -55,6 +55,7 @@ def locked(path: Path, busy: Callable[[], None]) -> Iterator[None]:
 
 PART = re.compile(r"\..{1,100}\.[0-9a-f]{8}\.part")
 """Names of files that are being written."""
+TRIES = 20
 
 
 @contextmanager
@@ -68,24 +69,38 @@ def written(path: Path, *, private: bool = False) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written or put in place.
     """
-    # Fifty characters are at most 200 bytes: with what follows a name that every file system takes.
-    stem = f".{path.name[:50]}"
-    try:
-        path.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
-        _remove_stale(path.parent.glob(f"{glob.escape(stem)}.*.part"))
-        part = path.with_name(f"{stem}.{secrets.token_hex(4)}.part")
-        # Held for as long as it is written: what nobody holds is what a killed process left.
-        mode = 0o600 if private else 0o666
-        held = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb")
-    except OSError as exc:
-        raise OutputError(f"{path.parent}: cannot be written: {exc.strerror}; choose another place") from exc
-    with held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with _held_part(path, private=private) as part:
         try:
             yield part
             _settle(part, path)
         finally:
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held_part(path: Path, *, private: bool) -> Iterator[Path]:
+    """Make a file beside `path`, and hold it: what nobody holds is what a killed process left."""
+    # Fifty characters are at most 200 bytes: with what follows a name that every file system takes.
+    stem, mode = f".{path.name[:50]}", 0o600 if private else 0o666
+    try:
+        path.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
+        _remove_stale(path.parent.glob(f"{glob.escape(stem)}.*.part"))
+        for _ in range(TRIES):
+            part = path.with_name(f"{stem}.{secrets.token_hex(4)}.part")
+            held = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            fcntl.flock(held, fcntl.LOCK_EX)
+            # Another writer of `path` may have taken it for a left one before it was held.
+            if os.fstat(held).st_nlink:
+                break
+            os.close(held)
+        else:
+            raise OutputError(f"{path}: too many write it at the same time; let them take turns")
+    except OSError as exc:
+        raise OutputError(f"{path.parent}: cannot be written: {exc.strerror}; choose another place") from exc
+    try:
+        yield part
+    finally:
+        os.close(held)
 
 
 def tidy(folder: Path) -> int:
@@ -94,19 +109,15 @@ def tidy(folder: Path) -> int:
 
 
 def _remove_stale(parts: Iterable[Path]) -> int:
-    removed = 0
-    for part in parts:
-        if PART.fullmatch(part.name) and _is_stale(part):
-            part.unlink(missing_ok=True)
-            removed += 1
-    return removed
+    return sum(_removed(part) for part in parts if PART.fullmatch(part.name))
 
 
-def _is_stale(part: Path) -> bool:
-    """Tell whether no process holds a file any more."""
+def _removed(part: Path) -> bool:
+    """Remove a file that no process holds any more; held meanwhile, so that its writer can tell."""
     try:
         with part.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
     except OSError:  # held, gone, or not ours to open
         return False
     return True

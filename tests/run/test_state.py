@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,18 @@ def test_what_a_killed_process_left_goes_with_the_next_write_and_what_is_held_st
         assert tidy(tmp_path) == 1
         assert part.exists(), "it is held"
     assert sorted(one.name for one in tmp_path.iterdir()) == [".notes.part", "else", "settings"]
+
+
+def test_writers_of_the_same_file_take_nothing_from_each_other(tmp_path: Path) -> None:
+    """Each looks for what killed ones left, while another has made its file and does not hold it yet."""
+    path = tmp_path / "a"
+
+    def write(number: int) -> None:
+        for _ in range(100):
+            with written(path) as part:
+                part.write_text(str(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert path.read_text() in set("0123")
+    assert sorted(tmp_path.iterdir()) == [path]
