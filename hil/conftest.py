@@ -35,13 +35,21 @@ def pytest_configure(config: pytest.Config) -> None:
     rig = Path(tempfile.mkdtemp(prefix="veilcam-rig-"))
     atexit.register(shutil.rmtree, rig, ignore_errors=True)
     folder = build.image()
-    build.picamera2(folder)  # from here on there is no network
     config.stash[IMAGE] = folder
     build.disk(folder, rig / "disk.qcow2")
-    served = network.enter(rig)
-    atexit.register(served.terminate)
     os.environ["LG_DISK"] = build.drive(rig / "disk.qcow2", rig / "writes" if os.environ.get(CUTS) else None)
     config.stash[RIG] = rig
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch what the chosen tests need; from here on there is the rig's network alone."""
+    rig = session.config.stash.get(RIG, None)
+    if rig is None:
+        return
+    if any("picamera2" in getattr(item, "fixturenames", ()) for item in session.items):
+        build.picamera2(session.config.stash[IMAGE])
+    served = network.enter(rig)
+    atexit.register(served.terminate)
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +59,12 @@ def image(request: pytest.FixtureRequest) -> Path:
     if folder is None:
         pytest.skip("only where the image was built here: --lg-env hil/qemu.yaml")
     return folder
+
+
+@pytest.fixture(scope="session")
+def picamera2(image: Path) -> Path:
+    """An archive of picamera2 itself, beside the image."""
+    return build.picamera2(image)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from hil.bench import Bench
-from hil.emulated import build
 from hil.emulated.served import Served
 from hil.programs import COST, PICAMERA2, VIVID
 from hil.results import Results
@@ -33,11 +32,11 @@ VIRTUAL = """"Virtual0":
 
 @pytest.mark.lg_feature(["shell", "emulated"])
 def test_frames_of_picamera2_itself_come_through_the_driver(
-    bench: Bench, results: Results, image: Path
+    bench: Bench, results: Results, picamera2: Path
 ) -> None:
     """No sensor and no ISP: leases, strides and ends of the real library, not the colours of a picture."""
-    with Served(image) as served:
-        served.bring(bench, build.picamera2(image).name, "/run/picamera2.tar.gz")
+    with Served(picamera2.parent) as served:
+        served.bring(bench, picamera2.name, "/run/picamera2.tar.gz")
     bench.put("/run/virtual.yaml", VIRTUAL.encode())
     where = "/run/picamera2 /run/pipelines/virtual"
     bench.run(f"mkdir -p {where}; tar -C /run/picamera2 -xzf /run/picamera2.tar.gz", 60)

@@ -22,13 +22,20 @@ from hil.bench import AS_CAMERA
 from hil.emulated import build, raspi3b
 
 SECTOR = 512
+PLUGGED = "PLUGGED-IN"
 ASKS = (
+    "until systemctl list-jobs | grep veilcam.service; do sleep 1; done; "
     "until journalctl -u veilcam -o cat | grep -m1 usb-camera; do sleep 3; done; "
     "cat /proc/device-tree/model; echo; dmsetup table root; mount; df -B1 /data | tail -n 1; "
     "ls -l /dev/disk/by-partlabel/ /dev/mmcblk0p*; lsmod; "
-    f"{AS_CAMERA} /opt/veilcam/venv/bin/veilcam boards detect"
+    f"{AS_CAMERA} /opt/veilcam/venv/bin/veilcam boards detect; "
+    "until systemctl list-jobs | grep veilcam.service; do sleep 1; done; "
+    f"echo {PLUGGED}; mkdir -p /run/udev/rules.d; rule=/run/udev/rules.d/99-rig.rules; "
+    r"echo SUBSYSTEM==\"video4linux\", SYMLINK+=\"usb-camera\", TAG+=\"systemd\" >$$rule; "
+    "udevadm control --reload; modprobe vivid n_devs=1 node_types=0x1; "
+    "until journalctl -u veilcam -o cat | grep -m1 https; do sleep 3; done"
 )
-"""What is asked once the camera has said that there is no camera."""
+"""What is asked: before the camera has said that there is no camera, then, and once there is one (vivid)."""
 
 
 @dataclass(frozen=True)
