@@ -4,6 +4,7 @@ Needs the network and root where the image is not built yet, and no bench:
 .venv/bin/python -m pytest hil/test_pi_image.py
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -22,18 +23,21 @@ from hil.bench import AS_CAMERA
 from hil.emulated import build, raspi3b
 
 SECTOR = 512
+RULE = b'SUBSYSTEM=="video4linux", SYMLINK+="usb-camera", TAG+="systemd"\n'
+"""Makes vivid what a USB camera is."""
 PLUGGED = "PLUGGED-IN"
 ASKS = (
-    "until systemctl list-jobs | grep veilcam.service; do sleep 1; done; "
+    "until systemctl list-jobs | grep veilcam.service.*waiting; do sleep 1; done; "
     "until journalctl -u veilcam -o cat | grep -m1 usb-camera; do sleep 3; done; "
     "cat /proc/device-tree/model; echo; dmsetup table root; mount; df -B1 /data | tail -n 1; "
     "ls -l /dev/disk/by-partlabel/ /dev/mmcblk0p*; lsmod; "
     f"{AS_CAMERA} /opt/veilcam/venv/bin/veilcam boards detect; "
-    "until systemctl list-jobs | grep veilcam.service; do sleep 1; done; "
-    f"echo {PLUGGED}; mkdir -p /run/udev/rules.d; rule=/run/udev/rules.d/99-rig.rules; "
-    r"echo SUBSYSTEM==\"video4linux\", SYMLINK+=\"usb-camera\", TAG+=\"systemd\" >$$rule; "
+    "until systemctl list-jobs | grep veilcam.service.*waiting; do sleep 1; done; "
+    f"echo {PLUGGED}; mkdir -p /run/udev/rules.d; "
+    f"echo {base64.b64encode(RULE).decode()} | base64 -d >/run/udev/rules.d/99-rig.rules; "
     "udevadm control --reload; modprobe vivid n_devs=1 node_types=0x1; "
-    "until journalctl -u veilcam -o cat | grep -m1 https; do sleep 3; done"
+    "until systemctl list-jobs | grep veilcam.service.*running; do sleep 1; done; "
+    "systemctl list-units --type=device --state=plugged | grep usb.x2dcamera"
 )
 """What is asked: before the camera has said that there is no camera, then, and once there is one (vivid)."""
 
@@ -202,5 +206,7 @@ def starts(said: str) -> None:
         assert re.search(rf"{name} -> ../../mmcblk0p{number}\b", said)
         assert re.search(rf"root +veilcam .*/dev/mmcblk0p{number}\b", said), "an update writes it"
     assert "zero2w-usb" in said
+    assert re.search(r"veilcam.service +(re)?start waiting", said), "it waits for its camera"
     assert "/dev/usb-camera: No such file or directory; plug the camera in" in said, "it was started"
+    assert "usb\\x2dcamera.device loaded active plugged" in said.rpartition(PLUGGED)[2], "it started at once"
     assert not re.search(r"^(hci_uart|brcmfmac) ", said, re.MULTILINE)
