@@ -91,7 +91,7 @@ async function connect() {
   try {
     await mine.open();
   } catch (error) {
-    if (mine === session && rendition === "raw") location.assign("/grants");
+    if (mine === session && rendition === "raw" && error.plays !== false) location.assign("/grants");
     else if (mine === session) retry(sentence(error.message), error.retryAfterMs);
   }
 }

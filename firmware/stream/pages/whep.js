@@ -3,11 +3,15 @@
 const SDP = "application/sdp";
 const FRAGMENT = "application/trickle-ice-sdpfrag";
 const REQUEST_MS = 15000;
+const PLAYABLE = /^a=rtpmap:\d+ H264\/90000/im;
+const CANNOT_PLAY =
+  "This browser cannot play H.264. Firefox fetches what it needs by itself, some minutes after its first start (Add-ons, Plugins, OpenH264)";
 
 export class WhepError extends Error {
-  constructor(message, retryAfterMs = 0) {
+  constructor(message, retryAfterMs = 0, plays = true) {
     super(message);
     this.retryAfterMs = retryAfterMs;
+    this.plays = plays;
   }
 }
 
@@ -38,7 +42,9 @@ export class WhepSession {
   }
 
   async open() {
-    await this.peer.setLocalDescription(await this.peer.createOffer());
+    const offer = await this.peer.createOffer();
+    if (!PLAYABLE.test(offer.sdp)) throw new WhepError(CANNOT_PLAY, 0, false);
+    await this.peer.setLocalDescription(offer);
     const response = await fetch(this.#url, {
       method: "POST",
       headers: { "Content-Type": SDP, Accept: SDP },
