@@ -47,7 +47,24 @@ class Firefox:
         }
         told = await self._call("script.evaluate", awaitPromise=True, **words)
         assert told["type"] == "success", told
-        return json.loads(told["result"]["value"])
+        return json.loads(told["result"].get("value", "null"))
+
+    async def fill(self, label: str, text: str) -> None:
+        """Write into the field with a label."""
+        found = f"[...document.querySelectorAll('label')].find({_with(label)})"
+        await self.evaluate(f"void ({found}.control.value = {json.dumps(text)})")
+
+    async def press(self, name: str) -> None:
+        """Press a button."""
+        await self.evaluate(f"void [...document.querySelectorAll('button')].find({_with(name)}).click()")
+
+    async def shows(self, text: str) -> bool:
+        """Say whether a page is loaded and shows a text; while one goes and the next comes, none is."""
+        shown = f"document.readyState === 'complete' && document.body.innerText.includes({json.dumps(text)})"
+        try:
+            return bool(await self.evaluate(shown))
+        except AssertionError:
+            return False
 
     async def _call(self, method: str, **words: object) -> Any:
         self._count += 1
@@ -59,6 +76,10 @@ class Firefox:
             if told.get("id") == self._count:
                 assert told["type"] == "success", told
                 return told["result"]
+
+
+def _with(text: str) -> str:
+    return f"one => one.textContent.trim().startsWith({json.dumps(text)})"
 
 
 @asynccontextmanager

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from tests.stream.firefox import Firefox, firefox
-from tests.stream.rig import Rig, rig, until
+from tests.stream.rig import Rig, options_of, rig, until
+from tests.stream.test_people import PASSWORD, send, strong
+from tests.stream.test_raw import PURPOSE
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 SHOWN = """({
   badge: document.getElementById('badge-text').textContent,
@@ -36,11 +38,33 @@ async def test_the_page_says_what_a_firefox_without_h264_is_missing(tmp_path: Pa
     async with rig(camera=True) as r, firefox(tmp_path) as page:
         told = await shown(page, r)
         assert "H264" not in await page.evaluate(OFFER), "it could play: this test has to be another"
-        assert str(told["curtain"]).startswith(
-            "This browser cannot play H.264. Firefox fetches"
-        )
+        assert str(told["curtain"]).startswith("This browser cannot play H.264. Firefox fetches")
         assert told["connection"] == "lost", "it is tried again, when the plugin may have come"
         assert float(str(told["fps"])) > 10, "what the camera says of itself is shown"
         assert told["video"]
         assert not told["wide"]
+        assert page.errors == []
+
+
+async def test_a_raw_view_that_cannot_be_played_says_so_and_stays(tmp_path: Path) -> None:
+    async with rig(options_of(ice_addresses="loopback"), camera=True) as r, firefox(tmp_path) as page:
+        ivy, abe = await strong(r, "ivy", "investigator"), await strong(r, "abe", "approver")
+        await page.goto(r.url + "/login?next=/grants")
+        await page.fill("Name", "ivy")
+        await page.fill("Password", PASSWORD)
+        await page.press("Log in")
+        await until(lambda: page.shows("Code of your authenticator app"), 20)
+        await page.fill("Code of your authenticator app", ivy.code(1))
+        await page.press("Log in")
+        await until(lambda: page.shows("The raw picture"), 20)
+        await page.fill("What for", PURPOSE)
+        await page.press("Ask")
+        await until(lambda: page.shows("Asks for 5 min"), 20)
+        (case,) = r.desk.grants.cases()
+        approved = await send(r, "POST", f"/api/v1/grants/{case.grant.id}/approve", token=abe.token)
+        assert approved[0] == 200
+        await page.goto(r.url + "/raw")
+        await until(lambda: page.shows("This browser cannot play H.264"), 20)
+        assert await page.evaluate("location.pathname") == "/raw"
+        assert await page.shows("Your grant, and that you look, are recorded.")
         assert page.errors == []
