@@ -1,5 +1,8 @@
 """Debian's Firefox on the real page, before it has fetched its H.264: it says so, and the rest is true."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,13 @@ from tests.stream.test_raw import PURPOSE
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
+ROOT = Path(__file__).parents[2]
+NO_NETWORK = 77
+NETWORK = (
+    "ip link set lo up; ip link add v0 type veth peer name v1 || exit 77; "
+    "ip addr add 10.9.9.1/24 dev v0; ip link set v0 up; ip link set v1 up; "
+    "ip route add default via 10.9.9.2 dev v0; exec "
+)
 SHOWN = """({
   badge: document.getElementById('badge-text').textContent,
   curtain: document.getElementById('curtain').textContent,
@@ -44,6 +54,29 @@ async def test_the_page_says_what_a_firefox_without_h264_is_missing(tmp_path: Pa
         assert told["video"]
         assert not told["wide"]
         assert page.errors == []
+
+
+def test_the_stream_reaches_a_firefox() -> None:
+    """In a network of its own: Firefox tells of no address where the way out is loopback."""
+    command = [
+        "unshare",
+        "--net",
+        "sh",
+        "-c",
+        f'{NETWORK} "$@"',
+        "sh",
+        sys.executable,
+        "-m",
+        "tests.stream.received",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    if done.returncode == NO_NETWORK:
+        pytest.skip(f"no pair of interfaces here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["state"], told["lost"]) == ("connected", 0), told
+    assert told["packets"] > 100
+    assert told["errors"] == []
 
 
 async def test_a_raw_view_that_cannot_be_played_says_so_and_stays(tmp_path: Path) -> None:
