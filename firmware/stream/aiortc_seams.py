@@ -1,7 +1,8 @@
 """The one file that touches what aiortc and aioice keep private; it refuses other versions of them.
 
 Why each seam is needed: aioice gathers every address but loopback and asks everybody back; aiortc ignores
-keyframe requests for tracks that yield packets; it has no public way to a transport's ICE connection.
+keyframe requests for tracks that yield packets; it has no public way to a transport's ICE connection, nor to
+its DTLS role in an answer.
 Every seam is set on one session's own objects: nothing global is replaced.
 """
 
@@ -13,7 +14,7 @@ from typing import Final
 
 from aioice import Candidate, stun
 from aioice.ice import Connection, StunProtocol, get_host_addresses
-from aiortc import RTCRtpSender, RTCRtpTransceiver
+from aiortc import RTCDtlsTransport, RTCRtpSender, RTCRtpTransceiver
 from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcicetransport import RTCIceCandidate
 from aiortc.sdp import SessionDescription, candidate_from_sdp
@@ -32,6 +33,7 @@ SIGNATURES: Final[Mapping[str, tuple[Callable[..., object], tuple[str, ...]]]] =
     "Connection.add_remote_candidate": (Connection.add_remote_candidate, ("self", "remote_candidate")),
     "Connection.request_received": (Connection.request_received, ("self", "message", "addr", "protocol")),
     "get_host_addresses": (get_host_addresses, ("use_ipv4", "use_ipv6")),
+    "RTCDtlsTransport._set_role": (RTCDtlsTransport._set_role, ("self", "role")),  # noqa: SLF001
     "RTCRtpSender._send_keyframe": (RTCRtpSender._send_keyframe, ("self",)),  # noqa: SLF001
     "RTCRtpTransceiver.setCodecPreferences": (RTCRtpTransceiver.setCodecPreferences, ("self", "codecs")),
 }
@@ -137,6 +139,15 @@ class IceGuard:
 def on_keyframe_request(sender: RTCRtpSender, wanted: Callable[[], None]) -> None:
     """Call `wanted` at every PLI (RFC 4585) and FIR (RFC 5104) that the viewer sends."""
     vars(sender)["_send_keyframe"] = wanted
+
+
+def await_handshake(transceiver: RTCRtpTransceiver) -> None:
+    """Have the viewer begin the DTLS handshake (RFC 8842 section 5.3); call before the answer is made.
+
+    As a client aiortc takes no RSA certificate, and GStreamer has no other; as a server it shows its own,
+    which every WebRTC client takes (RFC 8827 section 6.5).
+    """
+    transceiver.sender.transport._set_role("server")  # noqa: SLF001
 
 
 def prefer_h264(transceiver: RTCRtpTransceiver) -> None:

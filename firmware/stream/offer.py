@@ -34,7 +34,8 @@ class Offer:
     """An offer that passed every check; `text` is what aiortc is shown of it.
 
     `video` is the one of `media` that is sent, `bundle` what shares its transport, in the order of the offer
-    and without what is rejected; it is empty where the offer asks for none.
+    and without what is rejected; it is empty where the offer asks for none. A `passive` viewer waits for the
+    camera to begin the DTLS handshake.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Offer:
     bundle: Sequence[Section]
     ufrag: str
     candidates: int
+    passive: bool
 
 
 def read_offer(text: str) -> Offer:
@@ -70,7 +72,8 @@ def read_offer(text: str) -> Offer:
     lines = [*_HEAD, *transport.lines(), *_video_lines(video, formats)]
     lines += [f"a=candidate:{value}" for value in candidates]
     written = "".join(f"{line}\r\n" for line in lines)
-    return Offer(written, media, video, bundle, transport.ufrag, len(candidates))
+    passive = transport.setup == "passive"
+    return Offer(written, media, video, bundle, transport.ufrag, len(candidates), passive)
 
 
 _HEAD = ("v=0", "o=- 0 0 IN IP4 0.0.0.0", "s=-", "t=0 0")
@@ -128,7 +131,9 @@ class _Transport:
         self._password = self._one("ice-pwd", _PWD)
         if not self.values("rtcp-mux"):
             raise OfferUnacceptable("the camera needs rtcp-mux")
-        if self._setup() not in ("actpass", "active", "passive"):
+        self.setup = (self.values("setup") or ["actpass"])[0]
+        """The DTLS role; an offer without one leaves the choice to the camera."""
+        if self.setup not in ("actpass", "active", "passive"):
             raise OfferMalformed("the offer has no valid setup attribute: send actpass")
 
     def values(self, name: str) -> list[str]:
@@ -141,10 +146,6 @@ class _Transport:
             raise OfferMalformed(f"the offer needs one valid {name} attribute for the video")
         return found[0]
 
-    def _setup(self) -> str:
-        """Return the DTLS role; an offer without one leaves the choice to the camera."""
-        return (self.values("setup") or ["actpass"])[0]
-
     def lines(self) -> Iterator[str]:
         """Write it as a description's session part."""
         told = self.values("fingerprint")
@@ -155,7 +156,7 @@ class _Transport:
             yield "a=ice-lite"
         yield f"a=ice-ufrag:{self.ufrag}"
         yield f"a=ice-pwd:{self._password}"
-        yield f"a=setup:{self._setup()}"
+        yield f"a=setup:{self.setup}"
         yield from (f"a=fingerprint:{match[1].lower()} {match[2].upper()}" for match in found[:4])
 
 

@@ -4,12 +4,19 @@ import asyncio
 import secrets
 from typing import Generic
 
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
 
 from firmware.core.frames import V
 from firmware.stream.aiortc_seams import (
     NEGOTIATION_ERRORS,
     IceGuard,
+    await_handshake,
     on_keyframe_request,
     parse_candidate,
     prefer_h264,
@@ -64,9 +71,11 @@ class Session(Generic[V]):
         offer = read_offer(text)
         self._ufrag, self._candidates = offer.ufrag, offer.candidates
         try:
-            self._prepare()
+            video = self._prepare()
             require_parsable(offer.text)
             await self._peer.setRemoteDescription(RTCSessionDescription(sdp=offer.text, type="offer"))
+            if not offer.passive:
+                await_handshake(video)
             await self._peer.setLocalDescription(await self._peer.createAnswer())
         except NEGOTIATION_ERRORS as exc:
             raise OfferUnacceptable("the offer has no H.264 for this camera, or is malformed") from exc
@@ -75,12 +84,13 @@ class Session(Generic[V]):
             raise NoAddress
         return write_answer(offer, answered)
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> RTCRtpTransceiver:
         """Make the one transceiver; its ICE connection is held to the plan."""
         video = self._peer.addTransceiver(self._track, direction="sendonly")
         prefer_h264(video)
         on_keyframe_request(video.sender, self._feed.want_keyframe)
         self._guard = IceGuard(video, self._plan)
+        return video
 
     @property
     def refused(self) -> int:
