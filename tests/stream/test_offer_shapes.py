@@ -311,3 +311,13 @@ async def test_a_fragment_of_many_media_is_taken_for_the_one_that_counts() -> No
             assert answer.status == 204
     assert len(read_fragment(fragment).of("other")) == 1
     assert read_fragment(fragment).of(found[1].strip()) == [candidates(text)[0].partition(":")[2]]
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered"), [("actpass", "passive"), ("active", "passive"), ("passive", "active")]
+)
+async def test_the_viewer_begins_the_dtls_handshake_where_it_may(offered: str, answered: str) -> None:
+    async with rig() as r:
+        status, _, answer = await r.post(offer(VIDEO.replace("a=setup:actpass", f"a=setup:{offered}")))
+        assert status == 201, answer
+        assert re.findall("a=setup:(.*)\r\n", answer) == [answered]
