@@ -87,12 +87,9 @@ def _held_part(path: Path, *, private: bool) -> Iterator[Path]:
         _remove_stale(path.parent.glob(f"{glob.escape(stem)}.*.part"))
         for _ in range(TRIES):
             part = path.with_name(f"{stem}.{secrets.token_hex(4)}.part")
-            held = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            fcntl.flock(held, fcntl.LOCK_EX)
-            # Another writer of `path` may have taken it for a left one before it was held.
-            if os.fstat(held).st_nlink:
+            held = _made(part, mode)
+            if held is not None:
                 break
-            os.close(held)
         else:
             raise OutputError(f"{path}: too many write it at the same time; let them take turns")
     except OSError as exc:
@@ -101,6 +98,20 @@ def _held_part(path: Path, *, private: bool) -> Iterator[Path]:
         yield part
     finally:
         os.close(held)
+
+
+def _made(part: Path, mode: int) -> int | None:
+    """Make a file and hold it; None where another writer took it for a left one before that."""
+    held = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if os.fstat(held).st_nlink:
+            return held
+    except OSError:
+        os.close(held)
+        raise
+    os.close(held)
+    return None
 
 
 def tidy(folder: Path) -> int:
