@@ -29,14 +29,14 @@ def screen(picture: Plane) -> Plane | None:
     """Return the screen in a picture (BGR), made straight, 1280x720; None where not all markers are found."""
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     corners, numbers, _ = cv2.aruco.ArucoDetector(_dictionary()).detectMarkers(grey)
-    found = {} if numbers is None else dict(zip(numbers.ravel().tolist(), corners, strict=True))
+    found = dict(zip(numbers.ravel().tolist(), corners, strict=True)) if corners else {}
     if not {0, 1, 2, 3} <= set(found):
         return None
     # Each marker's corner n lies nearest to the sheet's corner n; round it is a white edge of 1.2 vmin.
-    seen = np.float32([found[n].reshape(4, 2)[n] for n in range(4)])
+    seen = np.array([found[n].reshape(4, 2)[n] for n in range(4)], np.float32)
     edge = 0.012 * HEIGHT
     right, bottom = WIDTH - edge, HEIGHT - edge
-    straight = np.float32([(edge, edge), (right, edge), (right, bottom), (edge, bottom)])
+    straight = np.array([(edge, edge), (right, edge), (right, bottom), (edge, bottom)], np.float32)
     return np.asarray(
         cv2.warpPerspective(picture, cv2.getPerspectiveTransform(seen, straight), (WIDTH, HEIGHT)), np.uint8
     )

@@ -7,6 +7,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import asyncio
 
 import cv2
+import numpy as np
 
 from firmware.binding import BoundDetector, bind_detectors
 from firmware.config.drivers import OnnxOptions, SceneOptions
@@ -25,7 +26,7 @@ async def looks() -> str:
     cache = ModelCache(default_cache())
     options = SceneOptions(driver="scene", width=640, height=384, fps=5)
     scene = SceneCamera(options, portrait(cache))
-    bgr = cv2.cvtColor(scene.draw(3), cv2.COLOR_YUV2BGR_I420)
+    bgr = np.asarray(cv2.cvtColor(scene.draw(3), cv2.COLOR_YUV2BGR_I420), np.uint8)
     bound = bind_detectors([OnnxOptions(driver="onnx")], LookProfile(size="small", chain="registry"), cache)
     found = [line for one in bound.detectors for line in await _seen(one, bgr)]
     return "; ".join(sorted(found)) or "nothing"
@@ -41,7 +42,7 @@ async def faces(bgr: Plane) -> list[str]:
 
 
 async def _seen(one: BoundDetector, bgr: Plane) -> list[str]:
-    picture = cv2.resize(bgr, (one.sight.width, one.sight.height))
+    picture = np.asarray(cv2.resize(bgr, (one.sight.width, one.sight.height)), np.uint8)
     height, width = picture.shape[:2]
     async with one.opens() as detector:
         found = detector.detect(DetectorPicture(picture, Moment(0, 0, 0, 0), Box(0, 0, width, height)))

@@ -63,8 +63,9 @@ async def test_a_face_on_the_screen_does_not_come_out(bench: Bench, screen: Scre
         await screen.show("face")
         for _ in range(30):  # what was on its way when the face came
             await player.frame()
-        pictures = [(await player.frame()).to_ndarray(format="bgr24") for _ in range(90)]
-    assert [await faces(np.asarray(picture, np.uint8)) for picture in pictures[::10]] == [[]] * 9
+        frames = [await player.frame() for _ in range(90)]
+    pictures = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames]
+    assert [await faces(picture) for picture in pictures[::10]] == [[]] * 9
     # Something hides it there: what is in its place is neither the empty screen nor a picture of anything.
     middle = pictures_of_middle(pictures)
     assert middle, "the screen's corners are hidden too: show the page smaller, or move the camera back"
@@ -88,5 +89,5 @@ def centre(straight: Plane) -> Plane:
 
 
 def pictures_of_middle(pictures: list[Plane]) -> list[Plane]:
-    found = (clock.screen(np.asarray(picture, np.uint8)) for picture in pictures)
+    found = (clock.screen(picture) for picture in pictures)
     return [centre(one) for one in found if one is not None]

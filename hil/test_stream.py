@@ -23,9 +23,13 @@ class Player:
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._track: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
 
+    def _take(self, track: MediaStreamTrack) -> None:
+        if not self._track.done():
+            self._track.set_result(track)
+
     async def __aenter__(self) -> "Player":
         self._peer.addTransceiver("video", direction="recvonly")
-        self._peer.on("track", lambda track: self._track.done() or self._track.set_result(track))
+        self._peer.on("track", self._take)
         await self._peer.setLocalDescription(await self._peer.createOffer())
         timeout = aiohttp.ClientTimeout(total=20 * self._bench.slow)
         async with (
@@ -80,7 +84,9 @@ async def test_pictures_come_by_whep_and_nobody_is_in_them(bench: Bench, results
     pictures = await moving(bench, 4)
     results.figure("offer to a moving picture", time.monotonic() - begun, "s of the rig")
     assert all(picture.shape[:2] == (360, 640) for picture in pictures)
-    assert [await faces(cv2.resize(picture, (960, 544))) for picture in pictures] == [[]] * 4
+    assert [await faces(np.asarray(cv2.resize(picture, (960, 544)), np.uint8)) for picture in pictures] == [
+        []
+    ] * 4
 
 
 async def test_a_viewer_that_goes_leaves_nothing(bench: Bench) -> None:
