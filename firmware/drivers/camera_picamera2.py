@@ -8,7 +8,7 @@ every second byte.
 
 Source: The Picamera2 Library (Raspberry Pi Ltd), "Requests"; libcamera, controls::SensorTimestamp. Shown with
 a double of picamera2; with picamera2 0.3.38 itself on libcamera 0.4.0's virtual pipeline, which stops with
-more than four buffers (hil/test_devices.py); and on no camera.
+more than four buffers, and often where it was configured twice (hil/programs.py); and on no camera.
 """
 
 import asyncio
