@@ -66,7 +66,7 @@ from firmware.config.drivers import Picamera2Options
 from firmware.drivers import camera_picamera2
 from firmware.drivers.camera_picamera2 import PiCamera
 
-# Configured twice, at first with a format that it has not, it stops after its first picture at six starts of ten.
+# Configured twice, at first with a format that it has not, it often stops after its first picture.
 camera_picamera2.FORMATS = ("NV12",)
 sizes = {"width": 640, "height": 360, "fps": 30.0, "lores_width": 320}
 options = Picamera2Options.model_construct(driver="picamera2", camera=0, buffers=4, **sizes)
