@@ -241,6 +241,25 @@ async def test_a_stranger_is_sent_to_the_log_in_and_back_to_pages_of_ours_alone(
             assert "javascript:" not in text
 
 
+async def test_what_is_sent_before_its_script_has_come_is_in_no_address() -> None:
+    async with (
+        rig() as r,
+        chromium() as browser,
+        context(browser, java_script_enabled=False) as ctx,
+        window(ctx, r) as d,
+    ):
+        await strong(r, "ivy", "investigator")
+        await d.go("/login")
+        await d.fill("Name", "ivy")
+        await d.fill("Password", PASSWORD)
+        async with d.page.expect_navigation() as sent:
+            await d.page.get_by_role("button", name="Log in", exact=True).click()
+        answer = await sent.value
+        assert answer is not None
+        assert (answer.status, answer.request.method) == (403, "POST")
+        assert d.page.url == f"{r.url}/login"
+
+
 async def test_axe_finds_what_is_wrong(shots: Path) -> None:
     async with rig() as r, chromium() as browser, context(browser) as ctx, window(ctx, r) as d:
         # A page without a script that would miss what is taken away here.
