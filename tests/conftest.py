@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 from firmware.config.model import ModelCache, default_cache, load_manifests
 from tests.soft_tpm import SoftTpm
+
+# No test depends on how fast a machine is.
+settings.register_profile("veilcam", deadline=None)
+settings.load_profile("veilcam")
 
 
 @pytest.fixture(autouse=True)

@@ -145,7 +145,8 @@ def _cost(command: Sequence[str], sealed: Path, plain: Path) -> Cost:
     out.unlink(missing_ok=True)
     peak = 0
     with subprocess.Popen(command) as process:
-        # Its own high-water mark: what wait4 tells begins with this process's, of which it was made.
+        # Its own high-water mark: what wait4 tells begins with this process's, of which it was made. That is
+        # taken where a command was over before it was looked at.
         while not (waited := os.wait4(process.pid, os.WNOHANG))[0]:
             peak = max(peak, _high_water(process.pid))
             time.sleep(0.01)
@@ -154,7 +155,7 @@ def _cost(command: Sequence[str], sealed: Path, plain: Path) -> Cost:
     if process.returncode != 0 or out.stat().st_size != plain.stat().st_size:
         raise RuntimeError(f"{command[0]} did not give the content back")
     overhead = sealed.stat().st_size - plain.stat().st_size
-    return Cost(usage.ru_utime + usage.ru_stime, peak / 1024, overhead)
+    return Cost(usage.ru_utime + usage.ru_stime, (peak or usage.ru_maxrss) / 1024, overhead)
 
 
 def _high_water(pid: int) -> int:
