@@ -67,8 +67,12 @@ def _console(card: Path, work: Path, words: str, until: str, within_s: float) ->
         end, said = time.monotonic() + within_s, ""
         while time.monotonic() < end and machine.poll() is None and until not in said:
             time.sleep(POLL_S)
-            said = console.read_text(errors="replace") if console.exists() else ""
-        return console.read_text(errors="replace")
+            said = _read(console)
+        return _read(console)
     finally:
         machine.kill()
         machine.wait()
+
+
+def _read(console: Path) -> str:
+    return console.read_text(errors="replace") if console.exists() else ""

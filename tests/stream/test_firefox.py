@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[2]
 NO_NETWORK = 77
 NETWORK = (
-    "ip link set lo up; ip link add v0 type veth peer name v1 || exit 77; "
+    f"ip link set lo up; ip link add v0 type veth peer name v1 || exit {NO_NETWORK}; "
     "ip addr add 10.9.9.1/24 dev v0; ip link set v0 up; ip link set v1 up; "
     "ip route add default via 10.9.9.2 dev v0; exec "
 )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -96,6 +97,31 @@ async def packets(v: Viewer) -> int:
     """RTP packets that the receiver has."""
     stats = await v.peer.getReceivers()[0].getStats()
     return sum(one.packetsReceived for one in stats.values() if one.type == "inbound-rtp")
+
+
+@pytest.mark.parametrize("setup", ["actpass", "active", "passive"])
+async def test_whoever_has_another_certificate_than_was_offered_gets_nothing(setup: str) -> None:
+    """Whoever begins the DTLS handshake: the offer was authenticated, and its fingerprint is who may see."""
+    async with house() as h, viewer() as v:
+        await h.granted()
+        told = (await v.offer()).replace("a=setup:actpass", f"a=setup:{setup}")
+        code, _, answer = await h.post(FINGERPRINT.sub(another, told), h.ivy.token)
+        assert code == 201, answer
+        assert (await status(h))["raw_viewers"] == 1
+        await v.take(answer)
+        async with asyncio.timeout(40):
+            while (await status(h))["raw_viewers"]:
+                await asyncio.sleep(0.1)
+        assert v.peer.iceConnectionState == "completed", "its ICE was let in"
+        assert await packets(v) == 0
+
+
+FINGERPRINT = re.compile(r"(a=fingerprint:sha-\d+ )(..)")
+
+
+def another(told: "re.Match[str]") -> str:
+    """Return a fingerprint with one bit changed."""
+    return f"{told[1]}{int(told[2], 16) ^ 1:02X}"
 
 
 async def ends_within(v: Viewer, seconds: float) -> float:
